@@ -1,9 +1,9 @@
 """What an image of a service is made of, while it is built: packages, the workspace's own, the list of both.
 
     python3 install.py packages LOCK         # into /usr/lib/placet/packages, as locked
-    python3 install.py placet                # the folders that were copied here, into /usr/lib/placet/own
+    python3 install.py placet SERVICE        # the folders that were copied here, into /usr/lib/placet/own
     python3 install.py programs NAME …       # what is not there yet, from the distribution
-    python3 install.py bill SERVICE          # of all of it and of the distribution, into /usr/lib/placet/sbom.cdx.json
+    python3 install.py bill                  # adds the distribution to /usr/lib/placet/sbom.cdx.json
 
 The same commit gives the same files: what an installer writes of the day is left out, and bytecode is made without
 times. Only Python and pip are needed. `site/pip.conf` and `site/ca.pem`, where they are copied here, say where packages
@@ -26,6 +26,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 PACKAGES = Path("/usr/lib/placet/packages")
@@ -62,6 +63,8 @@ def main(verb: str, *arguments: str) -> None:
         uv("--no-deps", "--no-index", "--no-build-isolation", *folders, "--target", OWN)
         tidied(OWN)
         DATA.mkdir()
+        (service,) = arguments
+        BILL.write_text(encoded(bill(service)), encoding="utf-8")
     elif verb == "programs":
         if absent := [each for each in arguments if not shutil.which(each)]:
             run("apt-get", "update", "--quiet")
@@ -69,8 +72,9 @@ def main(verb: str, *arguments: str) -> None:
             shutil.rmtree("/var/lib/apt/lists")
         Path(__file__).unlink()  # this stage is what runs
     elif verb == "bill":
-        (service,) = arguments
-        BILL.write_text(json.dumps(bill(service), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        BILL.write_text(
+            encoded(with_the_distribution(json.loads(BILL.read_text(encoding="utf-8")))), encoding="utf-8"
+        )
     else:
         raise SystemExit(__doc__)
 
@@ -161,15 +165,12 @@ def still_there(record: Path) -> str:
     return kept.getvalue()
 
 
-def bill(service: str) -> dict[str, object]:
-    """CycloneDX 1.6: the distribution's packages, Python's, and placet's own. The same contents give the same bytes."""
-    components = [*python_packages(), *debian_packages()]
-    digest = hashlib.sha256(json.dumps(components, sort_keys=True).encode()).digest()
+def bill(service: str) -> dict[str, Any]:
+    """CycloneDX 1.6: Python's packages, and placet's own."""
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.UUID(bytes=digest[:16], version=5)}",
         "version": 1,
         "metadata": {
             "component": {
@@ -179,8 +180,20 @@ def bill(service: str) -> dict[str, object]:
                 "version": version_of(f"placet-{service}"),
             }
         },
-        "components": components,
+        "components": list(python_packages()),
     }
+
+
+def with_the_distribution(bill: dict[str, Any]) -> dict[str, Any]:
+    """And the packages of what the image starts from. The same contents give the same number."""
+    components = [*bill["components"], *debian_packages()]
+    digest = hashlib.sha256(json.dumps(components, sort_keys=True).encode()).digest()
+    number = f"urn:uuid:{uuid.UUID(bytes=digest[:16], version=5)}"
+    return bill | {"serialNumber": number, "components": components}
+
+
+def encoded(bill: dict[str, Any]) -> str:
+    return json.dumps(bill, indent=1, sort_keys=True) + "\n"
 
 
 def version_of(name: str) -> str:
@@ -188,12 +201,12 @@ def version_of(name: str) -> str:
     return found.version
 
 
-def python_packages() -> Iterator[dict[str, object]]:
+def python_packages() -> Iterator[dict[str, Any]]:
     found = importlib.metadata.distributions(path=[str(OWN), str(PACKAGES)])
     for each in sorted(found, key=lambda each: each.name.lower()):
         name = re.sub(r"[-_.]+", "-", each.name).lower()
         said = each.metadata["License-Expression"]
-        component: dict[str, object] = {
+        component: dict[str, Any] = {
             "type": "library",
             "bom-ref": f"pypi:{name}",
             "name": name,
@@ -203,7 +216,7 @@ def python_packages() -> Iterator[dict[str, object]]:
         yield component | ({"licenses": [{"expression": said}]} if said else {})
 
 
-def debian_packages() -> Iterator[dict[str, object]]:
+def debian_packages() -> Iterator[dict[str, Any]]:
     """As the distribution keeps them, or as images do that have no package manager."""
     files = [DEBIAN / "status", *sorted((DEBIAN / "status.d").glob("*"))]
     entries = [

@@ -107,7 +107,7 @@ class ConsoleStories:
             await page.get_by_role("button", name="Search").click()
             await somebody.must_be_usable()
             await page.get_by_label(f"{project}, release 1").check()
-            await page.get_by_label("As project").fill(f"{project}-too")
+            await page.get_by_label("As another project").fill(f"{project}-too")
             await page.get_by_role("button", name="Deploy").click()
             await page.wait_for_url("**/console/operations/*")
             await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
@@ -118,6 +118,31 @@ class ConsoleStories:
         for each in (project, f"{project}-too"):
             assert await predict(platform, each, 5.0) == pytest.approx(10.0)
             await ask(platform, "stop", each)
+
+    async def test_another_models_image_is_deployed_only_once_that_was_confirmed(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        other = f"{project}-too"
+        await deploy(platform, write_project(tmp_path / "1" / project, project))
+        await deploy(platform, write_project(tmp_path / "2" / other, other, weight=3.0))
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open(f"/console/deploy?from=image&project={project}")
+            await page.get_by_label(f"{project}, release 1").check()
+            await page.get_by_label("As another project").fill(other)
+            await page.get_by_role("button", name="Deploy").click()
+            await expect(page.get_by_text(f"{other} serves another model today")).to_be_visible()
+            await somebody.must_be_usable()
+            assert await predict(platform, other, 5.0) == pytest.approx(15.0)
+            await page.get_by_role("button", name="Deploy it all the same").click()
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
+            for each in (project, other):
+                await ask(platform, "stop", each)
+            await somebody.open(f"/console/models/{project}/try")
+            await page.get_by_role("link", name="Start it").click()
+            await expect(page.get_by_role("heading", name="What served last")).to_be_visible()
+            await somebody.must_be_usable()
 
     async def test_a_scientist_shares_the_requests_out_and_ends_that(
         self, platform: Platform, tmp_path: Path, project: str
@@ -142,7 +167,6 @@ class ConsoleStories:
             async def given_a_canary() -> None:
                 await somebody.open(f"/console/deploy?from=image&project={project}")
                 await page.get_by_label(f"{project}, release 2").check()
-                await page.get_by_label("As project").fill(project)
                 await page.get_by_label("As a canary").fill("25")
                 await page.get_by_role("button", name="Deploy").click()
                 await page.wait_for_url("**/console/operations/*")

@@ -31,6 +31,7 @@ BESIDES: dict[str, Any] = {
     "trial": False,
     "certifiedUntil": None,
     "lapsing": False,
+    "awaits": None,
     "replicas": None,
     "canary": None,
     "aborted": None,

@@ -34,6 +34,7 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "trial": False,
                 "certifiedUntil": None,
                 "lapsing": False,
+                "awaits": None,
             }
         ]
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -115,3 +116,49 @@ async def test_which_release_serves_is_seen_among_them_also_after_going_back(
     page = (await browser.get("/console/models/wine/releases")).text
     assert shown in page
     assert (">live</span>" in page.partition("<tbody>")[2]) is (served == "now")
+
+
+@pytest.mark.parametrize(
+    ("built", "is_asked_for"), [("waiting", False), ("running", True), ("done", True), ("failed", True)]
+)
+async def test_a_log_is_asked_for_once_something_is_built(
+    browser: httpx.AsyncClient,
+    platform: FakePlatform,
+    operation: dict[str, Any],
+    built: str,
+    is_asked_for: bool,
+) -> None:
+    operation["state"] = "cleared"
+    operation["steps"] = [{"name": "requested", "state": "done"}, {"name": "built", "state": built}]
+    page = (await browser.get("/console/operations/1")).text
+    assert 'id="build-log"' in page
+    assert (' data-building="yes"' in page) is is_asked_for
+
+
+@pytest.mark.parametrize(
+    ("fix", "pages"),
+    [
+        ("`placet approve wine`", ["/console/models/wine/approvals"]),
+        ("`placet approve wine --look` shows it", ["/console/models/wine/approvals"]),
+        ("see `placet assess --show wine`", ["/console/governance/assessments?project=wine"]),
+        (
+            "`placet assess wine --questionnaire x`; then `placet approve wine`",
+            ["/console/governance/assessments?project=wine", "/console/models/wine/approvals"],
+        ),
+        ("`placet assess --list`", []),
+        ('`placet approve "><script>`', []),
+        ("placet approve wine", []),
+        (None, []),
+    ],
+)
+async def test_a_next_step_leads_to_the_page_that_does_it(
+    browser: httpx.AsyncClient,
+    platform: FakePlatform,
+    operation: dict[str, Any],
+    fix: str | None,
+    pages: list[str],
+) -> None:
+    operation |= {"state": "refused", "refusals": [{"rule": "some-rule", "why": "it is so", "fix": fix}]}
+    page = (await browser.get("/console/operations/1")).text
+    [reasons] = re.findall(r'<ul class="reasons">.*?</ul>', page, re.DOTALL)
+    assert re.findall(r'href="([^"]*)"', reasons) == pages

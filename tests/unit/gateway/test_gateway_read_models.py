@@ -13,6 +13,7 @@ from placet.gateway.projections import WINDOWS
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
+    APPROVED,
     BUILD,
     CERTIFICATE,
     DEPLOY,
@@ -20,6 +21,7 @@ from tests.unit.gateway.roads import (
     NO_BUILD,
     SOURCE,
     accepted_start,
+    awaited,
     build_failed,
     built,
     certified,
@@ -48,6 +50,7 @@ def facts(model: dict[str, Any]) -> dict[str, Any]:
 
 
 TRIAL = ("trial", "certifiedUntil")
+BRIEF = ("operation", "command", "project", "release", "share", "backTo", "state")
 RELEASE_1 = {
     "release": 1,
     "state": "live",
@@ -73,6 +76,26 @@ async def test_a_deploy_fills_every_read_model(gateway: Gateway) -> None:
     (image,) = (await gateway.read("/v1/images"))["images"]
     assert (image["image"], image["source"], image["format"]) == (IMAGE, SOURCE, "sklearn")
     assert image["certificate"] == CERTIFICATE
+
+
+async def test_a_release_that_waits_for_people_beside_what_serves_is_told_and_found(gateway: Gateway) -> None:
+    await live(gateway)
+    assert (await gateway.read("/v1/models?state=awaiting"))["models"] == []
+    waits = await asked(gateway)
+    await gateway.hear_all(
+        [changed(each, release=2) for each in (*APPROVED[1:5], awaited(asker="person:1"))], waits
+    )
+
+    [listed] = (await gateway.read("/v1/models?state=awaiting"))["models"]
+    assert (listed["state"], listed["release"], listed["awaits"]) == ("live", 1, 2)
+    assert (listed["operation"]["operation"], listed["operation"]["state"]) == (waits, "awaiting")
+    assert (await gateway.read("/v1/models/churn"))["awaits"] == 2
+    assert len((await gateway.read("/v1/models?state=live"))["models"]) == 1
+
+    await gateway.hear(changed(refused("certify"), release=2), waits)
+    assert (await gateway.read("/v1/models?state=awaiting"))["models"] == []
+    [listed] = (await gateway.read("/v1/models"))["models"]
+    assert (listed["awaits"], listed["operation"]["state"]) == (None, "refused")
 
 
 async def test_a_trial_is_shown_as_one_with_its_end(gateway: Gateway) -> None:
@@ -192,8 +215,10 @@ async def test_a_model_that_never_served_is_its_newest_deploy(gateway: Gateway) 
                 "replicas",
                 "canary",
                 "aborted",
+                "awaits",
             )
         }
+        | {"operation": {name: model["operation"][name] for name in BRIEF}}
     ]
 
 

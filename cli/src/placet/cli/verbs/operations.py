@@ -134,6 +134,7 @@ async def _status_of_project(
             "trial": model.trial,
             "certifiedUntil": model.certified_until,
             "lapsing": model.lapsing,
+            "awaits": model.awaits,
             "replicas": model.replicas,
             "canary": None if model.canary is None else model.canary.to_json(),
             "aborted": None if model.aborted is None else model.aborted.to_json(),

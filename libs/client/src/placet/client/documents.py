@@ -111,7 +111,7 @@ class Aborted(Document, frozen=True, kw_only=True):
 class Model(Document, frozen=True, kw_only=True, rename="camel"):
     """What is served, or was: a line of `list`. `detail` says why something that should serve does not. A `trial` ends
     with its certificate; one that is `lapsing` serves on a certificate that ends soon. `replicas` of it run; `aborted`
-    tells of a canary that ended since something was started or promoted."""
+    tells of a canary that ended since something was started or promoted. Release `awaits` waits for approval."""
 
     project: str
     release: int | None = None
@@ -126,6 +126,7 @@ class Model(Document, frozen=True, kw_only=True, rename="camel"):
     trial: bool = False
     certified_until: str | None = None
     lapsing: bool = False
+    awaits: int | None = None
 
 
 class Drift(Document, frozen=True, kw_only=True):
@@ -982,9 +983,10 @@ class Witnesses(Document, frozen=True, kw_only=True, rename="camel"):
 
 
 class WatchedModel(Model, frozen=True, kw_only=True, rename="camel"):
-    """With its last windows, the oldest first."""
+    """With its last windows, the oldest first, and in brief the operation that was asked for last."""
 
     windows: tuple[Window, ...] = ()
+    operation: Operation | None = None
 
 
 class WatchedModels(Document, frozen=True, kw_only=True):

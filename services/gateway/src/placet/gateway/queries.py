@@ -22,6 +22,8 @@ from placet.gateway.reasons import GIVEN, said_in_words, with_words, words_in
 
 MOST_AWAITED = 20
 """Releases of a project that are told of at once."""
+_BRIEF = ("operation", "command", "project", "release", "share", "backTo", "state")
+"""What of an operation is told in a list."""
 
 
 _OF_CANARY = p.certificates.alias("of_canary")
@@ -66,8 +68,9 @@ class Queries:
         lapsing: bool = False,
         windows: int = 0,
     ) -> list[dict[str, Any]]:
-        """By name, with those that were `deleted` or without; those with `search` in their name; only those that are
-        `lapsing`; each with its last `windows`, if any are asked for."""
+        """By name, with those that were `deleted` or without; those with `search` in their name; those in a `state`, or
+        with a release that is `awaiting`; only those that are `lapsing`; each with its last `windows`, if any are asked
+        for."""
         query = _MODELS.order_by(p.models.c.project).limit(limit)
         if not deleted:
             query = query.where(p.models.c.state != "deleted")
@@ -76,15 +79,29 @@ class Queries:
         if search is not None:
             query = query.where(p.models.c.project.contains(search, autoescape=True))
         if state is not None:
-            query = query.where(p.models.c.state == state)
+            is_so = p.models.c.state == state
+            # Also beside what serves.
+            query = query.where(sa.or_(is_so, _AWAITS.is_not(None)) if state == "awaiting" else is_so)
         if lapsing:
             query = query.where(p.models.c.state == "live", p.certificates.c.lapsing)
         shown = [_model(row, read_operation(row)) for row in await self._store.rows(query)]
+        last = await self._last([each["project"] for each in shown])
+        shown = [{**each, "operation": last[each["project"]]} for each in shown]
         if windows:
             held = await self._windows([each["project"] for each in shown])
-            last = {name: msgspec.to_builtins(each[-windows:]) for name, each in held.items()}
-            return [{**each, "windows": last.get(each["project"], [])} for each in shown]
+            told = {name: msgspec.to_builtins(each[-windows:]) for name, each in held.items()}
+            return [{**each, "windows": told.get(each["project"], [])} for each in shown]
         return shown
+
+    async def _last(self, projects: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Of each project what was asked for last, in brief."""
+        query = (
+            sa.select(p.operations)
+            .join_from(p.models, p.operations, p.operations.c.id == _LAST)
+            .where(p.models.c.project.in_(projects))
+        )
+        read = [read_operation(row) for row in await self._store.rows(query)]
+        return {each.project: {name: document(each)[name] for name in _BRIEF} for each in read}
 
     async def _windows(self, projects: Sequence[str]) -> dict[str, tuple[p.Window, ...]]:
         table = p.observations
@@ -855,6 +872,21 @@ def _no_project(name: str) -> Unknown:
     return Unknown(f"there is no project {name!r} here", fix="see `placet list`")
 
 
+_AWAITS = (
+    sa.select(sa.func.max(p.awaited.c.release))
+    .where(p.awaited.c.project == p.models.c.project, p.awaited.c.state == "awaiting")
+    .scalar_subquery()
+)
+"""The newest release of a model that waits for approval."""
+
+_LAST = (
+    sa.select(sa.func.max(p.operations.c.id))
+    .where(p.operations.c.project == p.models.c.project)
+    .correlate(p.models)
+    .scalar_subquery()
+)
+"""The operation of a model that was asked for last."""
+
 _MODELS = (
     sa.select(
         *(column for column in p.models.c if column.name != "operation"),
@@ -862,6 +894,7 @@ _MODELS = (
         p.releases.c.trial,
         p.certificates.c.not_after,
         p.certificates.c.lapsing,
+        _AWAITS.label("awaits"),
     )
     .join_from(p.models, p.operations, p.models.c.operation == p.operations.c.id)
     .join(
@@ -908,4 +941,5 @@ def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
         "aborted": None if row.aborted is None else msgspec.json.decode(row.aborted),
         "certifiedUntil": row.not_after,
         "lapsing": row.state == "live" and bool(row.lapsing),
+        "awaits": row.awaits,
     }

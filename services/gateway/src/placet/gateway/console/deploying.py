@@ -6,9 +6,9 @@ from contextlib import suppress
 
 from starlette.responses import Response
 
-from placet.client import Event, Operation
+from placet.client import Event, ModelDetail, Operation
 from placet.client.documents import ImagesPage
-from placet.errors import Refused, Unavailable, Unreadable
+from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST
 from placet.gateway.console.visits import Visit
 from placet.projects.archive import ALWAYS_IGNORED
@@ -25,6 +25,7 @@ STEPS = {
     "stopped": "stopped",
     "deleted": "deleted",
 }
+_DID_NOT = {"failed": "failed", "refused": "was refused", "stalled": "stalled"}
 _BUILDS = 100
 """That were made last, among which the one is looked for that made an image."""
 _IMAGES = 50
@@ -82,19 +83,50 @@ def _may(visit: Visit) -> bool:
 
 async def begin(visit: Visit) -> Response:
     """Of a git address, an image, or a source that was sent before."""
-    git, image, digest = visit.given("git"), visit.given("image"), visit.given("source")
-    if sum(map(bool, (git, image, digest))) != 1:
+    git, picked, digest = visit.given("git"), visit.given("image"), visit.given("source")
+    if sum(map(bool, (git, picked, digest))) != 1:
         raise Unreadable("say what to deploy", fix="give a git address, or pick an image")
+    image, own = await _image(visit, picked) if picked else (None, None)
+    project = visit.given("project") or own
+    canary = visit.number("canary")
+    if image is not None and project != own and visit.given("confirmed") != "yes":
+        there = await _model(visit, project)
+        if there is not None and there.image != image:
+            return visit.page(
+                "deploy_confirm.html", model=there, image=image, own=own, picked=picked, canary=canary
+            )
     begun = await visit.ask.command(
         "deploy",
-        project=visit.given("project") or None,
+        project=project,
         git=git or None,
-        image=image or None,
+        image=image,
         digest=digest or None,
-        canary=visit.number("canary"),
+        canary=canary,
         key=visit.given("key") or None,
     )
     return visit.go(f"/console/operations/{begun.operation}")
+
+
+async def _image(visit: Visit, picked: str) -> tuple[str, str | None]:
+    """The digest of an image, and whose it is: with a project behind it that one's, since several may have the same."""
+    image, _, own = picked.partition(" ")
+    if own:
+        return image, own
+    try:
+        return image, (await visit.ask.image(image)).project
+    except Unavailable:  # its registry is: the platform says so where it matters
+        return image, None
+
+
+async def _model(visit: Visit, project: str | None) -> ModelDetail | None:
+    """The project's, unless there is none."""
+    if project is None:
+        return None
+    try:
+        model = await visit.ask.model(project)
+    except Unknown:
+        return None
+    return None if model.state == "deleted" else model
 
 
 async def pipeline(visit: Visit) -> Response:
@@ -125,6 +157,15 @@ def title(operation: Operation) -> str:
             return f"End the canary of {project}"
         case other:
             return f"{(other or 'Run').capitalize()} {project}"
+
+
+def setback(operation: Operation | None) -> str | None:
+    """That what was asked for last did not come about, if so."""
+    if operation is None or operation.state not in ("failed", "refused", "stalled"):
+        return None
+    if operation.command in ("deploy", "build", "renew") and operation.release is not None:
+        return f"Release {operation.release} {_DID_NOT[operation.state]}"
+    return f"{title(operation)}: {operation.state}"
 
 
 async def _build(visit: Visit, operation: Operation) -> Event | None:

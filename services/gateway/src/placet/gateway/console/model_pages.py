@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from placet.client import Certificate, Command, Image, ModelDetail, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
+from placet.gateway.console.deploying import setback, title
 from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.sources import changed_files
 from placet.gateway.console.visits import Visit
@@ -22,6 +24,8 @@ _SENT = 100
 _TAIL = 500
 _FIELDS = 100
 _PLAIN_VALUES = (str, int, float, bool)
+_AT_REST = ("stopped", "quarantined", "failed", "refused", "deleted")
+"""States in which nothing of a model serves."""
 _PLAIN: dict[str, str] = {
     "start": "It serves again, on the release that served last.",
     "stop": "Its URL answers 404 and its processes end. Its releases and certificate stay, and a start brings it back.",
@@ -50,11 +54,31 @@ async def overview(visit: Visit) -> Response:
         model=model,
         card=card,
         certificate=certificate,
+        serves=serves(model),
+        heading=_heading(model),
         commands=_commands(model, visit),
+        last=None if model.operation is None else title(model.operation),
+        setback=setback(model.operation),
         windows=model.windows,
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
         limits=_limits(certificate),
     )
+
+
+def serves(model: ModelDetail) -> bool:
+    """Also while it is started again."""
+    return model.state == "live" or (model.state not in _AT_REST and model.url is not None)
+
+
+def _heading(model: ModelDetail) -> str:
+    if serves(model):
+        return "What serves"
+    if model.state not in _AT_REST:
+        return "What is to serve"
+    is_first = model.cause is not None and model.cause.state == model.state
+    if model.release is None or (is_first and model.state in ("failed", "refused")):
+        return "Nothing serves"  # what was to be the first never did
+    return "What served last"
 
 
 def _limits(certificate: Certificate | None) -> dict[str, float]:
@@ -74,15 +98,20 @@ async def attempt(visit: Visit) -> Response:
         example = await visit.ask.example(model.project)
     except PlacetError as error:
         why = error
-    request = None if example is None or example.request is None else example.request
+    request = None if example is None else example.request
+    form = _form(request)
+    if form is not None and isinstance(request, dict):  # of one row: what is shown is what the form says
+        request = {**request, "inputs": request["inputs"][:1]}
     return visit.page(
         "model_try.html",
         tab="try",
         model=model,
         example=example,
         request=None if request is None else json.dumps(request, indent=2),
-        form=_form(request),
+        form=form,
         why=why,
+        serves=serves(model),
+        commands=[each["name"] for each in _commands(model, visit)],
     )
 
 
@@ -139,18 +168,58 @@ async def _release(visit: Visit, image: Image) -> Release:
     return Release(image=image, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A release whose log can be looked at, and what it is now."""
+
+    release: int
+    what: str
+
+
 async def logs(visit: Visit) -> Response:
+    """Of the release that is asked for, or of the one that serves; of the one that was started last if none does."""
     model = await visit.ask.model(visit.place("project"))
-    lines, release, why = [], None, None
+    wanted = _release_of(visit.said("release"))
+    lines, shown, kept, why = [], wanted, list[Kept](), None
     try:
-        async with visit.ask.log(model.project, tail=_TAIL) as log:
-            release = log.release
-            lines = [line async for line in log.lines]
+        async with visit.ask.log(model.project, tail=_TAIL) as last:
+            kept = _kept(model, live=last.live, started=last.release)
+            shown = wanted or last.live or last.release
+            if shown == last.release:
+                lines = [line async for line in last.lines]
+        if shown != last.release:
+            async with visit.ask.log(model.project, release=shown, tail=_TAIL) as log:
+                lines = [line async for line in log.lines]
     except PlacetError as error:
         why = error
     return visit.page(
-        "model_logs.html", tab="logs", model=model, lines=lines[-_TAIL:], release=release, why=why
+        "model_logs.html",
+        tab="logs",
+        model=model,
+        lines=lines[-_TAIL:],
+        release=shown,
+        kept=kept,
+        why=why,
     )
+
+
+def _release_of(said: str | None) -> int | None:
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit()) or len(said) > 9 or int(said) < 1:
+        raise Unreadable(f"{said!r} is no release", fix="give the number of one, such as 3")
+    return int(said)
+
+
+def _kept(model: ModelDetail, *, live: int | None, started: int | None) -> list[Kept]:
+    """Those that are looked for: what serves, its canary, and what was started last, if that is another."""
+    canary = None if model.canary is None else model.canary.release
+    found = [(live, "which serves"), (canary, "the canary"), (started, "started last")]
+    seen: dict[int, str] = {}
+    for release, what in found:
+        if release is not None:
+            seen.setdefault(release, what)
+    return [Kept(release=release, what=what) for release, what in seen.items()]
 
 
 async def lineage(visit: Visit) -> Response:

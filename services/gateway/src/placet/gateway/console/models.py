@@ -9,6 +9,7 @@ from datetime import datetime
 from starlette.responses import Response
 
 from placet.client import WatchedModel
+from placet.gateway.console.deploying import setback
 from placet.gateway.console.visits import Visit
 
 _PAGE = 48
@@ -19,13 +20,15 @@ _SEARCHED = re.compile(r"[a-z0-9-]{1,100}")
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """`rate` is requests a minute, `failed` the share of them that the model failed; None where nothing was asked."""
+    """`rate` is requests a minute, `failed` the share of them that the model failed; None where nothing was asked.
+    `setback` says that what was asked for last did not come about, beside what serves."""
 
     model: WatchedModel
     rate: float | None
     failed: float | None
     requests: list[float | None]
     drift: list[float | None]
+    setback: str | None = None
 
 
 async def overview(visit: Visit) -> Response:
@@ -63,6 +66,7 @@ def _card(model: WatchedModel) -> Card:
         failed=None if last is None or not last.requests else last.errors / last.requests,
         requests=[float(each.requests) for each in model.windows],
         drift=[each.psi for each in of_release],
+        setback=setback(model.operation) if model.state == "live" else None,
     )
 
 

@@ -25,6 +25,8 @@ NOTHING = "\u2013"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_COMMAND = re.compile(r"`placet (?P<verb>approve|assess) (?P<rest>[^`]*)`")
+_PROJECT = re.compile(r"[a-z0-9-]{1,63}")
 _IN_A_CALL = re.compile(r"(?:^|(?<=; ))(?:body|path|query)\.(?=\w+: )")
 _FILES = resources.files("placet.gateway.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -82,6 +84,7 @@ class Views:
             "markdown": markdown.rendered,
             "pretty": pretty,
             "told": told,
+            "pages_for": pages_for,
             "part": part,
             "event_name": event_name,
             "compact": compact,
@@ -249,6 +252,20 @@ def told(words: str | None) -> Markup:
         else escape(_TIME.sub(lambda found: moment(found[0]) or found[0], each))
         for place, each in enumerate(parts)
     )
+
+
+def pages_for(words: str | None) -> list[tuple[str, str]]:
+    """The pages, each with its name, that do what the commands in these words would do from a terminal."""
+    found: dict[str, str] = {}
+    for command in _COMMAND.finditer(words or ""):
+        project = next((each for each in command["rest"].split() if not each.startswith("-")), "")
+        if not _PROJECT.fullmatch(project):
+            continue
+        if command["verb"] == "approve":
+            found[f"/console/models/{project}/approvals"] = f"Approvals of {project}"
+        else:
+            found["/console/governance/assessments" + query(project=project)] = f"Assessments of {project}"
+    return list(found.items())
 
 
 def _for_people(words: str) -> str:

@@ -39,7 +39,7 @@ function replaceParts(text) {
     const focused = old.contains(document.activeElement) ? place(old, document.activeElement) : null;
     old.replaceChildren(...made.childNodes);
     old.dataset.shown = shown;
-    for (const name of ["operation", "release", "project"]) {
+    for (const name of ["operation", "release", "project", "building"]) {
       if (name in made.dataset) old.dataset[name] = made.dataset[name]; else delete old.dataset[name];
     }
     if (focused) old.querySelectorAll("a, button, summary, input, select, textarea, [tabindex]")[focused.index]?.focus();
@@ -150,9 +150,9 @@ if (switched) {
 let following = false;
 async function followBuild() {
   const build = find("build-log");
-  if (!build || following) return;
-  following = true;
   const under = find("operation");
+  if (!build || following || !under.dataset.building) return; // before, there is no log to ask for
+  following = true;
   try { await readInto(build, `${build.dataset.log}${under.dataset.operation ? "?follow=1" : ""}`); }
   catch (error) { build.textContent = error.message; following = !under.dataset.operation; }
 }

@@ -1,0 +1,181 @@
+"""A model's pages: which log is shown, what is said of what serves and does not, and what is waited for."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.client.fake_platform import ADMIN, AUDITOR, FakePlatform
+from tests.unit.console.test_console_security import a_model, sign_in
+
+LOGS = "/console/models/wine/logs"
+
+
+@pytest.fixture
+async def admin(browser: httpx.AsyncClient) -> httpx.AsyncClient:
+    await sign_in(browser, ADMIN)
+    return browser
+
+
+async def text(browser: httpx.AsyncClient, path: str, status: int = 200) -> str:
+    answer = await browser.get(path)
+    assert answer.status_code == status
+    return unescape(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("live", "asked", "shown"),
+    [(5, "", 5), (5, "?release=6", 6), (5, "?release=3", 3), (None, "", 6), (6, "", 6)],
+)
+async def test_the_log_is_of_what_serves_unless_another_is_chosen(
+    admin: httpx.AsyncClient, platform: FakePlatform, live: int | None, asked: str, shown: int
+) -> None:
+    a_model(platform, release=5)
+    platform.started_last, platform.live = 6, live
+    page = await text(admin, LOGS + asked)
+    assert f"Log of release {shown}<" in page
+    assert f'data-follow="/console/api/v1/models/wine/logs?release={shown}&follow=1&tail=500"' in page
+    assert "line 5" in page
+
+
+async def test_a_log_leads_to_those_of_what_serves_the_canary_and_what_was_started_last(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, release=5, canary={"release": 7, "weight": 20})
+    platform.started_last, platform.live = 8, 5
+    page = await text(admin, LOGS)
+    links = re.findall(r'<a href="(\?release=\d+)">(Release \d)</a>, ([a-z ]+[a-z])', page)
+    assert links == [
+        ("?release=5", "Release 5", "which serves"),
+        ("?release=7", "Release 7", "the canary"),
+        ("?release=8", "Release 8", "started last"),
+    ]
+
+
+@pytest.mark.parametrize("asked", ["x", "0", "-1", "1" * 10])
+async def test_what_is_no_release_has_no_log(
+    admin: httpx.AsyncClient, platform: FakePlatform, asked: str
+) -> None:
+    a_model(platform)
+    assert "is no release" in await text(admin, f"{LOGS}?release={asked}", 400)
+
+
+async def test_the_request_to_try_is_what_the_form_shows(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.example = {"inputs": [[5.1, 3.5], [6.2, 2.9]]}
+    page = await text(admin, "/console/models/wine/try")
+    assert re.findall(r'data-name="(Value \d)" type="number" step="any" value="([\d.]+)"', page) == [
+        ("Value 1", "5.1"),
+        ("Value 2", "3.5"),
+    ]
+    [shown] = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+    assert json.loads(shown) == {"inputs": [[5.1, 3.5]]}
+
+
+async def test_a_request_that_no_form_is_made_of_is_shown_whole(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.example = {"inputs": [[[1], [2]], [[3], [4]]]}
+    page = await text(admin, "/console/models/wine/try")
+    [shown] = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+    assert json.loads(shown) == platform.example
+
+
+async def test_a_command_is_called_the_same_wherever_it_is_told_of(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    back = {
+        "operation": "1",
+        "command": "deploy",
+        "project": "wine",
+        "release": 3,
+        "backTo": 1,
+        "state": "live",
+    }
+    a_model(platform, release=3, operation=back)
+    platform.operations["1"] = [{**back, "steps": []}]
+    of_model = await text(admin, "/console/models/wine")
+    assert '<a href="/console/operations/1">Go back to release 1 of wine</a>: live' in of_model
+    of_operation = await text(admin, "/console/operations/1")
+    assert '<span aria-current="page">Go back to release 1 of wine</span>' in of_operation
+    assert "<h1>Go back to release 1 of wine</h1>" in of_operation
+
+
+@pytest.mark.parametrize(
+    ("said", "heading"),
+    [
+        ({"state": "live"}, "What serves"),
+        ({"state": "certified", "url": "http://x/models/wine"}, "What serves"),
+        ({"state": "awaiting"}, "What is to serve"),
+        ({"state": "stopped", "url": "http://x/models/wine"}, "What served last"),
+        ({"state": "quarantined"}, "What served last"),
+        ({"state": "failed", "cause": {"state": "live"}}, "What served last"),
+        ({"state": "failed", "cause": {"state": "failed"}}, "Nothing serves"),
+        ({"state": "refused", "release": None}, "Nothing serves"),
+    ],
+)
+async def test_whether_a_model_serves_is_said(
+    admin: httpx.AsyncClient, platform: FakePlatform, said: dict[str, Any], heading: str
+) -> None:
+    a_model(platform, **said)
+    page = await text(admin, "/console/models/wine")
+    assert f"<h2>{heading}</h2>" in page
+    assert ("Nobody has asked it anything yet" in page) is (heading == "What serves")
+
+
+@pytest.mark.parametrize(("token", "may"), [(ADMIN, True), (AUDITOR, False)])
+async def test_who_would_try_a_model_that_is_stopped_is_led_to_start_it(
+    browser: httpx.AsyncClient, platform: FakePlatform, token: str, may: bool
+) -> None:
+    await sign_in(browser, token)
+    a_model(platform, state="stopped", url="http://x/models/wine")
+    for page in ("/console/models/wine", "/console/models/wine/try"):
+        shown = await text(browser, page)
+        assert ('<a href="/console/models/wine#commands">Start it</a>' in shown) is may
+        assert "placet list" not in shown
+        assert "curl" not in shown
+    assert "wine is stopped, so nothing can be asked of it." in shown
+    assert '<section id="commands">' in await text(browser, "/console/models/wine")
+
+
+AWAITS = '<a class="warn" href="/console/models/wine/approvals">Release 5 waits for approval</a>'
+
+
+async def test_a_release_that_waits_beside_what_serves_is_seen(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    assert "waits for approval" not in await text(admin, "/console/models")
+    a_model(platform, awaits=5)
+    assert AWAITS in await text(admin, "/console/models")
+    page = await text(admin, "/console/models/wine")
+    assert 'Release 5 waits for approval: <a href="/console/models/wine/approvals">' in page
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ({"command": "deploy", "release": 6, "state": "failed"}, "Release 6 failed"),
+        ({"command": "deploy", "release": 6, "state": "refused"}, "Release 6 was refused"),
+        ({"command": "deploy", "state": "refused"}, "Deploy wine: refused"),
+        ({"command": "scale", "release": 1, "state": "refused"}, "Scale wine: refused"),
+        ({"command": "deploy", "release": 6, "state": "live"}, None),
+    ],
+)
+async def test_what_came_to_nothing_beside_what_serves_is_seen(
+    admin: httpx.AsyncClient, platform: FakePlatform, last: dict[str, Any], said: str | None
+) -> None:
+    why = [{"rule": None, "why": "the sample was answered otherwise", "fix": None}]
+    a_model(platform, operation={"operation": "6", "project": "wine", "refusals": why, **last})
+    card, page = [await text(admin, path) for path in ("/console/models", "/console/models/wine")]
+    assert (f'<a class="bad" href="/console/operations/6">{said}</a>' in card) is (said is not None)
+    notice = f'<a href="/console/operations/6">{said}</a>: the sample was answered otherwise'
+    assert (notice in page) is (said is not None)
