@@ -39,7 +39,7 @@ async def test_a_service_that_is_away_or_slow_is_told_beside_the_others(
     rows = dict(re.findall(r"services/(\w+)\">\w+</a></td>(.*?)</tr>", page, re.DOTALL))
     states = {name: re.findall(r'class="state \w+">([^<]*)<', row) for name, row in rows.items()}
     others = {each: ["ready"] for each in SERVICES}
-    assert states == {**others, "indexer": ["too slow"], "builder": ["away"]}
+    assert states == {**others, "indexer": ["silent"], "builder": ["away"]}
     assert "it did not answer within 3 s" in rows["indexer"]
     assert "it does not take this token" in rows["builder"]
     told = re.findall(r'<p class="notice bad">(.*?)</p>', page)

@@ -107,7 +107,7 @@ async def retry(arguments: Namespace, screen: Screen) -> int:
 
 def _state(each: ServiceState) -> str:
     if not each.answers:
-        return "too slow" if each.slow else "away"
+        return "silent" if each.slow else "away"
     return "ready" if each.ready else "not ready"
 
 
