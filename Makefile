@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml runtime/pyproject.toml witness/pyproject.toml verifier/pyproject.toml cli/pyproject.toml))
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python
-SOURCES := libs services runtime witness verifier cli tests tools deploy/offline deploy/images $(wildcard benchmarks examples)
+SOURCES := libs services runtime witness verifier cli tests tools deploy/offline deploy/images deploy/compose $(wildcard benchmarks examples)
 
 # What is handed on to the program: `make demo ARGS=--once`, `make test ARGS="-k outbox"`.
 ARGS ?=

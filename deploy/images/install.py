@@ -3,6 +3,7 @@
     python3 install.py packages LOCK         # into /usr/lib/placet/packages, as locked
     python3 install.py placet SERVICE        # the folders that were copied here, into /usr/lib/placet/own
     python3 install.py programs NAME …       # what is not there yet, from the distribution
+    python3 install.py libraries FILE=NAME … # the same for libraries, by the package of each
     python3 install.py bill                  # adds the distribution to /usr/lib/placet/sbom.cdx.json
 
 The same commit gives the same files: what an installer writes of the day is left out, and bytecode is made without
@@ -13,6 +14,7 @@ come from and whom to believe; nothing of either gets into the image.
 from __future__ import annotations
 
 import csv
+import ctypes
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -66,17 +68,33 @@ def main(verb: str, *arguments: str) -> None:
         (service,) = arguments
         BILL.write_text(encoded(bill(service)), encoding="utf-8")
     elif verb == "programs":
-        if absent := [each for each in arguments if not shutil.which(each)]:
-            run("apt-get", "update", "--quiet")
-            run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *absent)
-            shutil.rmtree("/var/lib/apt/lists")
-        Path(__file__).unlink()  # this stage is what runs
+        distribution([each for each in arguments if not shutil.which(each)])
+    elif verb == "libraries":
+        wanted = dict(each.split("=") for each in arguments)
+        distribution([package for file, package in wanted.items() if not is_loadable(file)])
     elif verb == "bill":
         BILL.write_text(
             encoded(with_the_distribution(json.loads(BILL.read_text(encoding="utf-8")))), encoding="utf-8"
         )
     else:
         raise SystemExit(__doc__)
+
+
+def distribution(packages: list[str]) -> None:
+    """Into the stage that runs, which is left without this program."""
+    if packages:
+        run("apt-get", "update", "--quiet")
+        run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages)
+        shutil.rmtree("/var/lib/apt/lists")
+    Path(__file__).unlink()
+
+
+def is_loadable(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def uv(*arguments: str | Path) -> None:

@@ -108,6 +108,24 @@ async def test_a_basic_challenge_is_answered_with_the_credentials(
     assert await client.blob_exists("models/churn", sha256_digest(b""))
 
 
+async def test_several_that_are_challenged_at_once_are_all_answered(
+    server: Server, client: DistributionRegistry
+) -> None:
+    """None of them had sent credentials, and each is told so after another has noted them."""
+    challenged = asyncio.Barrier(3)
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != BASIC:
+            await challenged.wait()
+            return await _answer(401, WWW_Authenticate='Basic realm="registry"')
+        return await _answer(200)
+
+    server.handler = handler
+
+    asked = (client.blob_exists("models/churn", sha256_digest(each)) for each in (b"a", b"b", b"c"))
+    assert await asyncio.gather(*asked) == [True] * 3
+
+
 @pytest.mark.parametrize("challenge", ['Basic realm="registry"', "Negotiate", ""])
 async def test_credentials_that_are_not_enough_are_said_to_be_so(
     server: Server, client: DistributionRegistry, challenge: str

@@ -34,7 +34,10 @@ def _database(url: str) -> str:
 class ServiceSettings(BaseSettings):
     """What one service needs, wherever it runs: each has a subclass. The embedded platform makes them itself."""
 
-    model_config = SettingsConfigDict(env_prefix="PLACET_", extra="ignore", frozen=True)
+    # What a compose file or a chart leaves empty was not given.
+    model_config = SettingsConfigDict(
+        env_prefix="PLACET_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
 
 class ProcessSettings(ServiceSettings):
@@ -94,9 +97,9 @@ def _from_files(kind: type[BaseSettings]) -> dict[str, str]:
         variable = _variable(kind, field)
         name = f"{variable}_FILE"
         file = os.environ.get(name)
-        if file is None or f"{field}_file" in kind.model_fields:
+        if not file or f"{field}_file" in kind.model_fields:
             continue
-        if variable in os.environ:
+        if os.environ.get(variable):
             wrong.append(f"{name}: {variable} is set, too, and one of them is to be")
             continue
         try:

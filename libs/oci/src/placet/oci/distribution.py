@@ -465,9 +465,10 @@ class DistributionRegistry:
                 self._authorizations[scope] = f"Bearer {await self._token(challenge, scope)}"
                 return True
             if challenge.scheme == "basic" and self._credentials is not None:
-                is_new = self._authorizations.get(scope) != self._credentials.header
+                # Of this very request: another one may have been told the same in the meantime.
+                was_sent = answer.request_info.headers.get("Authorization") == self._credentials.header
                 self._authorizations[scope] = self._credentials.header
-                return is_new
+                return not was_sent
         return False
 
     async def _token(self, challenge: Challenge, scope: str) -> str:

@@ -229,7 +229,7 @@ def _docker(
 ) -> DockerContainers:
     return DockerContainers(
         engine=engine,
-        images=DockerImages(engine, registry, settings.registry),
+        images=DockerImages(engine, registry, settings.registry, seen_as=settings.docker_registry),
         folder=settings.data / "containers",
         name=settings.docker_name,
         subnets=IPv4Network(settings.docker_subnets),

@@ -25,6 +25,14 @@ def _without_slash(url: str) -> str:
 Url = Annotated[str, AfterValidator(_without_slash)]
 
 
+def _admin(url: str) -> str:
+    if url.startswith("unix:"):
+        if not re.fullmatch(r"unix:///.+", url):
+            raise ValueError("must be unix:///path/of/a/socket")
+        return url
+    return _without_slash(url)
+
+
 def _host(address: str | None) -> str | None:
     if address is not None and not re.fullmatch(r"unix:///.+|tcp://[^/]+:\d+", address):
         raise ValueError("must be unix:///path/of/a/socket or tcp://host:port")
@@ -75,6 +83,12 @@ class DeployerSettings(ProviderSettings):
         pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
         description="what the engine's containers and networks of this platform are called, and known by: another for"
         " each platform on one engine",
+    )
+    docker_registry: str | None = Field(
+        default=None,
+        pattern=r"^[^/@\s]+(/[^@\s]+)?$",
+        description="the registry as the engine calls it, host[:port][/prefix]; the default is what PLACET_REGISTRY"
+        " calls it",
     )
     docker_subnets: Annotated[str, AfterValidator(_subnets)] = Field(
         default="198.18.0.0/15",
@@ -136,8 +150,9 @@ class DeployerSettings(ProviderSettings):
         default="gateway",
         description="who sends /models/… to the models: the gateway, if embedded, Caddy, or a Gateway of the cluster",
     )
-    caddy_admin_url: Url = Field(
-        default="http://127.0.0.1:2019", description="Caddy's admin API, where the router is caddy"
+    caddy_admin_url: Annotated[str, AfterValidator(_admin)] = Field(
+        default="http://127.0.0.1:2019",
+        description="Caddy's admin API, where the router is caddy: http://host:port, or unix:///… for a socket",
     )
     caddy_server: str = Field(
         default="placet",

@@ -175,7 +175,11 @@ async def build(
         if provider is None or client is None
         else SigningIn(provider, client, settings.api_url, wiring.clock)
     )
-    console = Console(settings.api_url, wiring.clock, signing_in) if settings.api_url else None
+    console = (
+        Console(settings.api_url, wiring.clock, signing_in, asks=settings.api_internal_url)
+        if settings.api_url
+        else None
+    )
     if console is not None:
         close.append(console.close)
 

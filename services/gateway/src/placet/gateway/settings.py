@@ -83,6 +83,12 @@ class GatewaySettings(ProviderSettings):
         " https://models.example.org; without it there is no console",
         pattern=r"^(https?://[!-~]+)?$",
     )
+    api_internal_url: str | None = Field(
+        default=None,
+        description="the same as the gateway itself reaches it, where people have another address for it, such as"
+        " http://edge:8080 in a network of containers",
+        pattern=r"^https?://[!-~]+$",
+    )
 
     oidc_client_secret_file: OptionalPath = Field(
         default=None,

@@ -57,10 +57,15 @@ Json = dict[str, Any]
 
 
 class CaddyAdmin:
-    """A `Router`."""
+    """A `Router`. `admin_url` is `http://host:port`, or `unix:///…` for a socket."""
 
     def __init__(self, admin_url: str, *, server: str, silence: float = SILENCE) -> None:
         self._admin = admin_url
+        scheme, _, socket = admin_url.partition("://")
+        self._socket = socket if scheme == "unix" else None
+        # Over a socket Caddy takes a request that names no host, which a URL cannot say.
+        self._url = admin_url if self._socket is None else "http://caddy"
+        self._headers = {} if self._socket is None else {"Host": ""}
         self._server = server
         self._silence = silence
         self._changing = asyncio.Lock()
@@ -123,10 +128,11 @@ class CaddyAdmin:
         self, method: str, path: str, document: Json | list[Json] | None = None
     ) -> tuple[int, bytes]:
         timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
+        connector = None if self._socket is None else aiohttp.UnixConnector(self._socket)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.request(method, f"{self._admin}{path}", json=document) as answer,
+                aiohttp.ClientSession(timeout=timeout, connector=connector, headers=self._headers) as session,
+                session.request(method, f"{self._url}{path}", json=document) as answer,
             ):
                 return answer.status, await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -125,6 +125,7 @@ class DockerContainers:
         return await self._engine.run(self._look, id)
 
     async def check(self) -> None:
+        await self._engine.run(self._let_callers_in)
         running = [each for each in await self._engine.run(self._lives) if each["State"]["Running"]]
         known = {each["Id"] for each in running}
         self._pulses = {id: pulse for id, pulse in self._pulses.items() if id in known}
@@ -185,7 +186,9 @@ class DockerContainers:
                 self._remove(api, found)
             subnet = self._networks.of(api, spec.project)
             wanted = urlsplit(spec.endpoint).hostname if spec.endpoint else None
-            address = free_address(subnet, self._taken(api, spec.project), wanted)
+            taken = self._taken(api, spec.project)
+            self._networks.let_in(api, spec.project, taken)
+            address = free_address(subnet, taken | self._networks.callers(api, spec.project), wanted)
             try:
                 made = self._create(api, spec, image, address)
             except ImageNotFound as error:  # with the last instance that needed it, since we looked
@@ -250,6 +253,11 @@ class DockerContainers:
             else None,
         )
         return bounds
+
+    def _let_callers_in(self, api: docker.APIClient) -> None:
+        for project in self._networks.kept_out(api):
+            with self._turns[project]:
+                self._networks.let_in(api, project, self._taken(api, project))
 
     # Looking.
 

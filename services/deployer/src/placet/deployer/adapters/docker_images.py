@@ -31,12 +31,16 @@ _MISSING = ("not found", "manifest unknown")
 
 
 class DockerImages:
-    """`address` is the registry's as the deployer has it: a URL that the engine reaches, too, or a folder."""
+    """`address` is the registry's as the deployer has it, a URL or a folder, `seen_as` what the engine calls it, if
+    that is another."""
 
-    def __init__(self, engine: DockerEngine, registry: Registry, address: str) -> None:
+    def __init__(
+        self, engine: DockerEngine, registry: Registry, address: str, *, seen_as: str | None = None
+    ) -> None:
         self._engine = engine
         self._registry = registry
-        self._server, self._auth = _server(address)
+        server, self._auth = _server(address)
+        self._server = seen_as or server
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def present(self, repository: str, image: str) -> str:

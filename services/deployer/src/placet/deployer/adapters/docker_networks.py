@@ -1,6 +1,9 @@
 """A network for each project in a Docker Engine: its releases are on it, the deployer's machine reaches them, and
 nothing leads from there anywhere else.
 
+Where the deployer is a container itself, and who sends requests on is one, too, they are let in: containers that are
+labelled as callers of this platform are on every project's network as well. One that is made anew is let in again.
+
 Addresses are given here and not by the engine, so that an instance comes back where it was. Which are given is written
 on the containers and networks themselves; two deployers that choose the same are told by the engine, and choose again.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, NoReturn
 
@@ -18,6 +22,8 @@ from docker.errors import APIError
 from placet.deployer.adapters.docker_engine import if_there
 from placet.errors import Refused, Unavailable
 
+CALLER = "io.placet.caller"
+"""The label of a container that is let in; its value is the platform's name."""
 PREFIX = 27
 """Of a project's network: thirty addresses, of which the first is the machine's."""
 _TAKEN = ("overlap", "already in use")
@@ -32,6 +38,7 @@ class DockerNetworks:
         self._choices = list(subnets.subnets(new_prefix=PREFIX))
         self._labels = labels
         self._ours = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        self._callers = {"label": [f"{CALLER}={platform}"]}
 
     def name(self, project: str) -> str:
         return f"{self._platform}-{project}"
@@ -60,7 +67,46 @@ class DockerNetworks:
         )
 
     def remove(self, api: docker.APIClient, project: str) -> None:
-        if_there(lambda: api.remove_network(self.name(project)))
+        name = self.name(project)
+        # Those that do not run as well: none would start again on a network that is gone.
+        for each in api.containers(all=True, filters=self._callers):
+            if name in _networks(each):
+                if_there(partial(api.disconnect_container_from_network, each["Id"], name, force=True))
+        if_there(lambda: api.remove_network(name))
+
+    def kept_out(self, api: docker.APIClient) -> Sequence[str]:
+        """The projects whose network a caller that runs is not on."""
+        callers = [_networks(each) for each in api.containers(filters=self._callers)]
+        if not callers:
+            return []
+        return [
+            project for project in self.left(api) if any(self.name(project) not in each for each in callers)
+        ]
+
+    def let_in(self, api: docker.APIClient, project: str, taken: frozenset[IPv4Address]) -> None:
+        """Every caller that runs, at addresses that are not `taken`, from the last one down."""
+        found = self._found(api, project)
+        if found is None:
+            return
+        name = self.name(project)
+        taken = taken | self.callers(api, project)
+        for each in api.containers(filters=self._callers):
+            if name not in _networks(each):
+                address = _last_free(found, taken)
+                taken |= {address}
+                connect = partial(api.connect_container_to_network, each["Id"], name)
+                if_there(partial(connect, ipv4_address=str(address)))
+
+    def callers(self, api: docker.APIClient, project: str) -> frozenset[IPv4Address]:
+        """The addresses that callers have on the project's network, whether they run or not."""
+        on = [
+            _networks(each).get(self.name(project))
+            for each in api.containers(all=True, filters=self._callers)
+        ]
+        said = [
+            ((each.get("IPAMConfig") or {}).get("IPv4Address") or each["IPAddress"]) for each in on if each
+        ]
+        return frozenset(IPv4Address(each) for each in said if each)
 
     def left(self, api: docker.APIClient) -> Sequence[str]:
         """The projects that a network of ours is there for."""
@@ -88,6 +134,18 @@ class DockerNetworks:
             ipam=docker.types.IPAMConfig(pool_configs=[pool]),
             labels=dict(self._labels),
         )
+
+
+def _last_free(subnet: IPv4Network, taken: frozenset[IPv4Address]) -> IPv4Address:
+    for each in reversed(list(subnet.hosts())):
+        if each != subnet[1] and each not in taken:
+            return each
+    raise Unavailable(f"all addresses of {subnet} are taken", fix="delete releases that nobody needs")
+
+
+def _networks(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    on: Mapping[str, Any] = container["NetworkSettings"]["Networks"]
+    return on
 
 
 def free_address(subnet: IPv4Network, taken: frozenset[IPv4Address], wanted: str | None) -> IPv4Address:

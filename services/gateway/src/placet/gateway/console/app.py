@@ -91,10 +91,13 @@ def as_called(url: str, app: ASGIApp) -> ASGIApp:
 
 
 class Console:
-    """`app` is mounted at `/console`. `url` is where the REST API of all services is."""
+    """`app` is mounted at `/console`. `url` is where people find the REST API of all services, `asks` where the console
+    itself does, if that is another address."""
 
-    def __init__(self, url: str, clock: Clock, provider: SigningIn | None = None) -> None:
-        self._platform = Platform(url)
+    def __init__(
+        self, url: str, clock: Clock, provider: SigningIn | None = None, *, asks: str | None = None
+    ) -> None:
+        self._platform = Platform(asks or url)
         self._provider = provider
         self._views = Views(clock)
         self._door = Door(self._platform, self._views)
