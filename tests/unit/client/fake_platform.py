@@ -102,6 +102,8 @@ class FakePlatform:
     approved: list[dict[str, Any]] = field(default_factory=list)
     review: dict[str, Any] | None = None
     """Of every certificate."""
+    of_certificate: dict[str, Any] = field(default_factory=dict)
+    """What the predicate of each certificate says besides, or in place of what it would."""
     public_keys: list[dict[str, Any]] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
@@ -620,6 +622,7 @@ class FakePlatform:
         certificate = request.path_params["id"]
         predicate = {
             "certificate": certificate,
+            "notBefore": "2026-01-01T00:00:00Z",
             "notAfter": "2027-01-01T00:00:00Z",
             "policies": [{"id": "basics", "version": 1, "digest": "sha256:" + "c" * 64}],
             "verdicts": [
@@ -627,7 +630,7 @@ class FakePlatform:
                 {"rule": "from-source", "policy": "basics", "stage": "certify", "result": "pass"},
             ],
         }
-        statement = {"predicate": predicate}
+        statement = {"subject": [], "predicate": {**predicate, **self.of_certificate}}
         return JSONResponse(
             {**self._standing(certificate), "envelope": self.envelope, "statement": statement}
         )
