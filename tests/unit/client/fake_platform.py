@@ -108,6 +108,8 @@ class FakePlatform:
     found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    entities: list[dict[str, Any]] = field(default_factory=list)
+    """What was so, whatever moment is asked for."""
     people_asked: set[str] = field(default_factory=set)
     policy_files: dict[str, str] = field(default_factory=dict)
     whys: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -913,7 +915,8 @@ class FakePlatform:
         return JSONResponse({**self._as_of(request), "projects": [], "next": None})
 
     async def get_state(self, request: Request) -> Response:
-        return PlainTextResponse(json.dumps(self._as_of(request)) + "\n")
+        lines = [self._as_of(request), *self.entities]
+        return PlainTextResponse("".join(json.dumps(each) + "\n" for each in lines))
 
     async def get_why(self, request: Request) -> Response:
         return JSONResponse(self.whys[request.query_params["project"]])

@@ -621,3 +621,40 @@ async def test_a_certificate_is_shown_without_the_words_of_rules_that_are_kept_n
     assert page.status_code == 200
     assert "owner-named" in page.text
     assert "What it requires" not in page.text
+
+
+async def test_what_is_the_same_as_was_approved_last_is_folded_and_the_two_releases_are_compared(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    many = tuple(policy(f"house-{number}") for number in range(9))
+    given = approval(release=1, given_at="2026-11-20T10:00:00Z", binds=True)
+    before = release(1, state="certified", approvals=(given,), policies=many, source=digest("4"))
+    for each in (before, release(policies=(*many[1:], policy("new")))):
+        platform.awaited.append(msgspec.json.decode(msgspec.json.encode(each)))
+    platform.models["churn"] = {"project": "churn", "release": 1, "state": "awaiting", "url": None}
+    page = (await browser.get("/console/models/churn/approvals")).text
+    assert 'href="/console/models/churn/comparison?before=1&amp;after=2"' in page
+    begin, _, rest = page.partition("10 parts are the same as approved on 2026-11-20")
+    assert rest, "the image, what the rules saw, and eight policies"
+    changed = begin.rpartition("What changed since something was certified last")[2]
+    for what in ("Source", "Policy house-0", "Policy new"):
+        assert f"<td>{what}</td>" in changed
+    assert "<td>Image</td>" not in changed
+    folded = rest.partition("</details>")[0]
+    for what in ("Image", "What the rules saw", "Policy house-8"):
+        assert f"<td>{what}</td>" in folded
+    assert folded.count('<span class="soft">same</span>') == 10
+
+
+async def test_where_nothing_differs_from_what_was_approved_that_is_said(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    for each in (release(1, state="certified"), release()):
+        platform.awaited.append(msgspec.json.decode(msgspec.json.encode(each)))
+    platform.models["churn"] = {"project": "churn", "release": 1, "state": "awaiting", "url": None}
+    page = (await browser.get("/console/models/churn/approvals")).text
+    assert "Of all that an approval is of, nothing is another." in page
+    assert "5 parts are the same as in release 1" in page
+    assert 'class="warn">' not in page.partition('id="awaited"')[2]
