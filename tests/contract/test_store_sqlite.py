@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +28,7 @@ from tests.contract.store_contract import (
     rooms,
 )
 from tests.support.administrator import change_sqlite
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -54,6 +57,34 @@ def administrator(tmp_path: Path) -> Administrator:
 
 
 class TestSqliteStore(StoreContract):
+    async def test_a_reader_that_is_cancelled_twice_leaves_no_task_behind(
+        self, open_store: OpenStore
+    ) -> None:
+        """A caller's scope is cancelled again and again until it is left, also while the connection is closed."""
+        store = await open_store()
+        begun, may_end = threading.Event(), threading.Event()
+
+        def held() -> int:
+            begun.set()
+            may_end.wait(60)
+            return 1
+
+        engine = store._reader.sync_engine
+        await store._reader.dispose()
+        sa.event.listen(engine, "connect", lambda driver, _: driver.create_function("held", 0, held))
+        before = asyncio.all_tasks()
+        reading = asyncio.create_task(store.rows(sa.select(sa.func.held())))
+        await eventually(begun.is_set)
+        reading.cancel()
+        await eventually(lambda: len(asyncio.all_tasks() - before) > 1)  # the connection is being closed
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        closing = asyncio.create_task(store.close())
+        may_end.set()
+        await closing
+        assert asyncio.all_tasks() - before == set()
+
     async def test_an_index_that_a_later_version_has_of_a_table_is_made(
         self, open_store: OpenStore, tmp_path: Path
     ) -> None:

@@ -102,6 +102,13 @@ rules:
 """
 
 
+_LABELS = """() => [...document.querySelectorAll("form.filters label")].map((label) => {
+  const field = label.control, under = field.getBoundingClientRect(), at = label.getBoundingClientRect();
+  return [label.textContent, under.top - at.bottom, under.left - at.left, field.parentElement === label.parentElement];
+})"""
+"""Of each label of a filter: its words, how far below it and to its right its field is, and whether both are in one."""
+
+
 class GovernanceStories:
     """Subclass with a `platform` fixture."""
 
@@ -421,3 +428,23 @@ class GovernanceStories:
                 f"/console/models/{governed}/approvals",
             ):
                 await somebody.open(path)
+
+    async def test_on_a_narrow_screen_each_field_of_a_filter_stands_below_its_label(
+        self, platform: Platform
+    ) -> None:
+        async with visitor(platform.url, await token_of(platform, "admin"), width=NARROW) as somebody:
+            for path in (
+                f"{GOVERNANCE}/exceptions",
+                f"{GOVERNANCE}/assessments",
+                "/console/audit",
+                "/console/audit/then",
+                "/console/audit/why",
+                "/console/platform/registry",
+            ):
+                await somebody.open(path)
+                pairs = await somebody.page.evaluate(_LABELS)
+                assert pairs, path
+                for name, below, left, same in pairs:
+                    assert same, f"{name} of {path} is not beside its field in the page"
+                    assert abs(left) < 1, f"{name} of {path} is not in a line with its field"
+                    assert 0 <= below < 12, f"{name} of {path} is {below} pixels above its field"

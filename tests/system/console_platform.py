@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
+from typing import get_args
 
+import httpx
 import pytest
 from placet.client import SERVICES, Client, Connection
 from placet.errors import Unauthenticated
+from placet.gateway.console import session
+from placet.gateway.console.admission import FOR
+from placet.trust.tokens import Role
 from playwright.async_api import expect
 
 from tests.support.eventually import eventually
@@ -53,6 +59,30 @@ class PlatformStories:
             await somebody.must_be_usable()
             await row.get_by_role("button").click()
             await expect(page.get_by_text(project)).to_have_count(0)
+
+    async def test_who_may_not_see_a_page_is_not_offered_it(self, platform: Platform) -> None:
+        """And who goes there all the same is told which roles it is for; what is offered refuses nobody."""
+        pages = ("/console/governance", "/console/audit", "/console/platform")
+        known = {*FOR, "/console/models", "/console/platform/room", "/console/audit/verification"}
+        for role in get_args(Role):
+            cookie = {session.COOKIE: await token_of(platform, role)}
+            async with httpx.AsyncClient(base_url=platform.url, cookies=cookie, trust_env=False) as browser:
+                offered = set()
+                for page in pages:
+                    text = (await browser.get(page)).text
+                    navs = re.findall("<nav.*?</nav>", text, re.DOTALL)
+                    offered |= {link for nav in navs for link in re.findall('href="([^"?#]*)', nav)}
+                assert offered >= {*pages, "/console/models"}, role
+                for path in known | offered:
+                    asked = f"{path}?project=none" if path == "/console/audit/why" else path
+                    answer = await browser.get(asked, timeout=60)
+                    refused = re.search("role", answer.text.partition("</header>")[2]) is not None
+                    if path == "/console/deploy":  # one may look, and is told who deploys
+                        assert answer.status_code == 200, (role, path)
+                        assert ("Your roles" in answer.text) is (path not in offered), (role, path)
+                    else:
+                        assert (answer.status_code == 403) is (path not in offered), (role, path)
+                        assert refused or path in offered, (role, path)
 
     async def test_an_operator_puts_a_project_into_a_team(self, platform: Platform, project: str) -> None:
         team = f"team-{project}"

@@ -102,10 +102,14 @@ class FakePlatform:
     approved: list[dict[str, Any]] = field(default_factory=list)
     review: dict[str, Any] | None = None
     """Of every certificate."""
+    of_certificate: dict[str, Any] = field(default_factory=dict)
+    """What the predicate of each certificate says besides, or in place of what it would."""
     public_keys: list[dict[str, Any]] = field(default_factory=list)
     found: list[str] = field(default_factory=list)
     policies: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    entities: list[dict[str, Any]] = field(default_factory=list)
+    """What was so, whatever moment is asked for."""
     people_asked: set[str] = field(default_factory=set)
     policy_files: dict[str, str] = field(default_factory=dict)
     whys: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -620,6 +624,7 @@ class FakePlatform:
         certificate = request.path_params["id"]
         predicate = {
             "certificate": certificate,
+            "notBefore": "2026-01-01T00:00:00Z",
             "notAfter": "2027-01-01T00:00:00Z",
             "policies": [{"id": "basics", "version": 1, "digest": "sha256:" + "c" * 64}],
             "verdicts": [
@@ -627,7 +632,7 @@ class FakePlatform:
                 {"rule": "from-source", "policy": "basics", "stage": "certify", "result": "pass"},
             ],
         }
-        statement = {"predicate": predicate}
+        statement = {"subject": [], "predicate": {**predicate, **self.of_certificate}}
         return JSONResponse(
             {**self._standing(certificate), "envelope": self.envelope, "statement": statement}
         )
@@ -910,7 +915,8 @@ class FakePlatform:
         return JSONResponse({**self._as_of(request), "projects": [], "next": None})
 
     async def get_state(self, request: Request) -> Response:
-        return PlainTextResponse(json.dumps(self._as_of(request)) + "\n")
+        lines = [self._as_of(request), *self.entities]
+        return PlainTextResponse("".join(json.dumps(each) + "\n" for each in lines))
 
     async def get_why(self, request: Request) -> Response:
         return JSONResponse(self.whys[request.query_params["project"]])

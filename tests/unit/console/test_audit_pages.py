@@ -12,7 +12,7 @@ import pytest
 from placet.client.documents import Person
 from placet.gateway.console.auditing import types_like
 
-from tests.unit.client.fake_platform import AUDITOR, FakePlatform, event
+from tests.unit.client.fake_platform import ADMIN, AUDITOR, FakePlatform, event
 from tests.unit.console.test_console_governance import approval, release
 from tests.unit.console.test_console_security import sign_in
 
@@ -136,3 +136,35 @@ async def test_what_was_so_at_a_time_is_shown_at_the_position_of_that_time(
     page = (await auditor.get(f"/console/audit/then?{asked}")).text
     assert said in words(page)
     assert f'type="range" min="1" max="5" value="{slider}"' in page
+
+
+@pytest.mark.parametrize(("who", "name"), [(AUDITOR, "person "), (ADMIN, "Bob")])
+async def test_what_was_so_is_called_by_what_people_know_it_by(
+    browser: httpx.AsyncClient, platform: FakePlatform, who: str, name: str
+) -> None:
+    """A token by whose it is: by name to whom the platform tells names, since the log holds none."""
+    await sign_in(browser, who)
+    platform.events = [{**event(1), "time": "2026-11-27T00:00:00Z"}]
+    platform.people[BOB] = {"person": BOB, "name": "Bob", "state": "known"}
+    usual = {"project": None, "release": None, "said": {"state": 1}}
+    token = {"person": BOB, "roles": ["approver", "auditor"], "expires": "2027-11-29T12:43:31Z"}
+    house = {"policy": "house", "version": 3, "title": "The house's own"}
+    lasts = {"rule": "model.pickle-by-exception", "until": "2027-01-01T00:00:00Z"}
+    platform.entities = [
+        {**usual, "kind": "token", "id": "token-1", "state": "valid", **token},
+        {**usual, "kind": "token", "id": "token-2", "state": "revoked"},
+        {**usual, "kind": "policy", "id": "sha256:" + "a" * 64, "state": "submitted", **house},
+        {**usual, "kind": "policy", "id": "sha256:" + "b" * 64, "state": "in-force", "policy": "trials"},
+        {**usual, "kind": "exception", "id": "exception:1", "state": "granted", **lasts},
+        {**usual, "kind": "approval", "id": "approval:1", "state": "known", "roles": ["approver"]},
+        {**usual, "kind": "certificate", "id": "certificate:1", "state": "valid"},
+        {**usual, "kind": "key", "id": "key-1", "state": "signs", "since": None},
+    ]
+    answer = await browser.get("/console/audit/then?at=2026-11-28T00:00")
+    page = words(answer.text)
+    assert re.search(name + "[^:]*: approver, auditor, until 2027-11-29 token-1", page)
+    assert ("Bob" in page) is (who == ADMIN)
+    assert "The house's own, version 3" in page
+    assert "submitted" in page
+    assert "model.pickle-by-exception, until 2027-01-01" in page
+    assert "the first key" in page

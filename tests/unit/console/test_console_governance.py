@@ -198,7 +198,7 @@ def test_verdicts_that_did_not_pass_come_first_with_why_and_the_exception() -> N
     why = Verdict(rule="pickle", stage="certify", result="fail", why="it is one", fix="convert it")
     other = Verdict(rule="old", stage="submit", result="fail", why="of another stage")
     told = {(each.rule, each.stage): each for each in (why, other)}
-    found = certificates.judged({"verdicts": given, "exceptions": excepted}, told)
+    found = certificates.judged({"verdicts": given, "exceptions": excepted}, told, {})
     assert [(each.rule, each.why, each.exception) for each in found] == [
         ("pickle", "it is one", "exception:1"),
         ("old", None, None),
@@ -580,3 +580,81 @@ def test_what_refuses_answers_is_told_with_the_question_and_not_its_id() -> None
     for other in ("the answers, mitigations: are unknown", "it is away"):
         [(question, each)] = assessing.refusals(asked, Refused(other))
         assert (question, each.detail) == (None, other)
+
+
+async def test_rules_and_certificates_are_read_in_sentences_with_the_expression_beside_them(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    eyes = next(each for each in shipping.all_shipped().values() if each.id == "four-eyes")
+    file = offered_files()["four-eyes.yaml"].decode()
+    said = {
+        "policy": eyes.id,
+        "version": eyes.version,
+        "digest": eyes.digest,
+        "title": eyes.title,
+        "owner": "o",
+    }
+    platform.policies.append({**said, "state": "in-force", "shipped": False})
+    platform.policy_files = {eyes.digest: file}
+    page = unescape((await browser.get("/console/governance/policies/four-eyes")).text)
+    assert "it is no trial" in page
+    assert "<li>the number of people who approved it is at least 2" in " ".join(page.split())
+    [rule] = eyes.rules
+    assert f"<code>{rule.require}</code>" in page
+    assert f"<code>{eyes.applies_to}</code>" in page
+    platform.of_certificate = {
+        "policies": [{"id": eyes.id, "version": eyes.version, "digest": eyes.digest}],
+        "verdicts": [{"rule": rule.id, "policy": eyes.id, "stage": "certify", "result": "pass"}],
+    }
+    page = unescape((await browser.get("/console/certificates/1")).text)
+    assert rule.title in page
+    assert "the number of people who approved it is at least 2" in page
+    assert f"<code>{rule.require}</code>" in page
+
+
+async def test_a_certificate_is_shown_without_the_words_of_rules_that_are_kept_no_more(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    page = await browser.get("/console/certificates/1")
+    assert page.status_code == 200
+    assert "owner-named" in page.text
+    assert "What it requires" not in page.text
+
+
+async def test_what_is_the_same_as_was_approved_last_is_folded_and_the_two_releases_are_compared(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    many = tuple(policy(f"house-{number}") for number in range(9))
+    given = approval(release=1, given_at="2026-11-20T10:00:00Z", binds=True)
+    before = release(1, state="certified", approvals=(given,), policies=many, source=digest("4"))
+    for each in (before, release(policies=(*many[1:], policy("new")))):
+        platform.awaited.append(msgspec.json.decode(msgspec.json.encode(each)))
+    platform.models["churn"] = {"project": "churn", "release": 1, "state": "awaiting", "url": None}
+    page = (await browser.get("/console/models/churn/approvals")).text
+    assert 'href="/console/models/churn/comparison?before=1&amp;after=2"' in page
+    begin, _, rest = page.partition("10 parts are the same as approved on 2026-11-20")
+    assert rest, "the image, what the rules saw, and eight policies"
+    changed = begin.rpartition("What changed since something was certified last")[2]
+    for what in ("Source", "Policy house-0", "Policy new"):
+        assert f"<td>{what}</td>" in changed
+    assert "<td>Image</td>" not in changed
+    folded = rest.partition("</details>")[0]
+    for what in ("Image", "What the rules saw", "Policy house-8"):
+        assert f"<td>{what}</td>" in folded
+    assert folded.count('<span class="soft">same</span>') == 10
+
+
+async def test_where_nothing_differs_from_what_was_approved_that_is_said(
+    browser: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    await sign_in(browser)
+    for each in (release(1, state="certified"), release()):
+        platform.awaited.append(msgspec.json.decode(msgspec.json.encode(each)))
+    platform.models["churn"] = {"project": "churn", "release": 1, "state": "awaiting", "url": None}
+    page = (await browser.get("/console/models/churn/approvals")).text
+    assert "Of all that an approval is of, nothing is another." in page
+    assert "5 parts are the same as in release 1" in page
+    assert 'class="warn">' not in page.partition('id="awaited"')[2]

@@ -6,10 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Drift, Ground
 from placet.events.testing import changed
 from placet.gateway.projections import WINDOWS
+from placet.gateway.projections import awaited as awaited_table
+from placet.gateway.queries import waiting_anywhere
 
 from tests.unit.gateway.harness import Gateway, asked, knows_source, live
 from tests.unit.gateway.roads import (
@@ -657,3 +660,24 @@ async def test_what_was_collected_is_forgotten_and_can_be_sent_again(gateway: Ga
         assert (await http.post("/v1/commands", json=body)).status_code == 404
     await gateway.hear(indexed(), "another")
     assert [each["vanished"] for each in (await gateway.read("/v1/images"))["images"]] == [False]
+
+
+@pytest.mark.parametrize("after", [None, ("churn", 2)])
+def test_what_waits_is_found_without_reading_past_what_waited_once(after: tuple[str, int] | None) -> None:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        awaited_table.create(connection)
+        rows = [
+            {"project": project, "release": number, "operation": "o", "state": state, "awaited": b""}
+            for project in ("bees", "churn")
+            for number, state in enumerate(("awaiting", "certified", "refused", "awaiting"), start=1)
+        ]
+        connection.execute(awaited_table.insert(), rows)
+        query = waiting_anywhere(after, 3)
+        found = [(each.project, each.release) for each in connection.execute(query)]
+        text = query.compile(engine, compile_kwargs={"literal_binds": True})
+        plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").fetchall())
+    assert found == ([("churn", 4)] if after else [("bees", 1), ("bees", 4), ("churn", 1)])
+    assert "awaited_by_state (state=?" in plan
+    assert "SCAN" not in plan
+    assert "TEMP B-TREE" not in plan

@@ -271,6 +271,7 @@ awaited = sa.Table(
     # `awaiting`, `certified` or `refused`.
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("awaited", sa.LargeBinary, nullable=False),
+    sa.Index("awaited_by_state", "state", "project", "release"),
     info=READ_MODEL,
 )
 

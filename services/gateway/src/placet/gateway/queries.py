@@ -29,6 +29,16 @@ _BRIEF = ("operation", "command", "project", "release", "share", "backTo", "stat
 _OF_CANARY = p.certificates.alias("of_canary")
 
 
+def waiting_anywhere(after: tuple[str, int] | None, limit: int) -> sa.Select[Any]:
+    """Releases that wait, by project and release, behind `after`: as their index has them, so that what waited once is
+    not read past."""
+    table = p.awaited.c
+    query = sa.select(p.awaited).where(table.state == "awaiting")
+    if after is not None:
+        query = query.where(sa.tuple_(table.project, table.release) > sa.tuple_(*map(sa.literal, after)))
+    return query.order_by(table.project, table.release).limit(limit)
+
+
 class Queries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -515,13 +525,7 @@ class Queries:
 
     async def awaited_anywhere(self, *, after: tuple[str, int] | None, limit: int) -> list[dict[str, Any]]:
         """Those that wait, of all projects, each with its `project`: by that, and by release; behind `after`."""
-        table = p.awaited.c
-        query = sa.select(p.awaited).where(table.state == "awaiting")
-        if after is not None:
-            project, release = after
-            same = sa.and_(table.project == project, table.release > release)
-            query = query.where(sa.or_(table.project > project, same))
-        rows = await self._store.rows(query.order_by(table.project, table.release).limit(limit))
+        rows = await self._store.rows(waiting_anywhere(after, limit))
         told = await self._told_of(rows)
         return [{"project": row.project, **each} for row, each in zip(rows, told, strict=True)]
 

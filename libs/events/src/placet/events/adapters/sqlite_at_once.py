@@ -7,10 +7,11 @@ statement takes. SQLAlchemy reads all rows at once in any case, so all is done i
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import aiosqlite
@@ -19,6 +20,9 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+from sqlalchemy.util.concurrency import await_, in_greenlet
+
+log = logging.getLogger(__name__)
 
 
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
@@ -109,20 +113,47 @@ class Connection(AsyncAdapt_aiosqlite_connection):
         if self._has_to_end():
             super().commit()
 
+    def terminate(self) -> None:
+        """Close it, where what it was used for was cancelled, and whoever cancelled waits for that.
+
+        They may cancel again meanwhile, as an anyio scope does until it is left. SQLAlchemy then stops aiosqlite's
+        thread under the close that is under way, which waits for an answer that comes no more: a task that is pending
+        for ever. So the close is left to itself instead, and whoever closes the store waits for it
+        (`test_a_reader_that_is_cancelled_twice_leaves_no_task_behind`).
+        """
+        if not in_greenlet():  # collected as garbage: nobody can wait
+            self._terminate_force_close()
+            return
+        await_(asyncio.shield(self.dbapi.left_to_close(self._connection)))
+
     def _has_to_end(self) -> bool:
         is_within, self._begin, self.is_within = self.is_within, None, False
         return is_within
 
 
-class _Driver(AsyncAdapt_aiosqlite_dbapi):
+class Driver(AsyncAdapt_aiosqlite_dbapi):
+    """The `module` of a store's engines: it knows which of their connections are still being closed."""
+
+    def __init__(self) -> None:
+        super().__init__(aiosqlite, sqlite3)
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def left_to_close(self, connection: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(connection.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closed)
+        return task
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._closing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a connection to SQLite was not closed: %s", error)
+
+    async def close(self) -> None:
+        """Wait until none is being closed any more."""
+        while self._closing:
+            await asyncio.wait(self._closing)
+
     def connect(self, *arguments: Any, **named: Any) -> Connection:
         made = super().connect(*arguments, **named)
         return Connection(self, made._connection)
-
-
-def _module() -> ModuleType:
-    return _Driver(aiosqlite, sqlite3)  # type: ignore[return-value]
-
-
-DRIVER = _module()
-"""The `module` of an engine."""

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from placet.errors import Unavailable, Unreadable
 from placet.events.adapters.sql_store import ALONE, GetPage, Page, Row, SqlStore
-from placet.events.adapters.sqlite_at_once import DRIVER
+from placet.events.adapters.sqlite_at_once import Driver
 from placet.events.clocks import Ids
 from placet.events.codec import Codec
 from placet.events.store import Put
@@ -36,8 +36,13 @@ class SqliteStore(SqlStore):
     """Open it with `open_sqlite_store`."""
 
     file: Path
+    driver: Driver
     look_every = 2.0
     """Embedded, one process has the file, and only a command beside it may write to it: an idle laptop stays cool."""
+
+    async def close(self) -> None:
+        await super().close()
+        await self.driver.close()
 
     def locked(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return self._writer.begin()  # BEGIN IMMEDIATE
@@ -159,12 +164,13 @@ async def open_sqlite_store(
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     await to_thread.run_sync(_write_again, file)
-    writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0, module=DRIVER)
-    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0, module=DRIVER)
+    driver = Driver()
+    writer = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=1, max_overflow=0, module=driver)
+    reader = create_async_engine(f"sqlite+aiosqlite:///{file}", pool_size=6, max_overflow=0, module=driver)
     _prepare_connections(writer, takes_lock=True, is_kept=is_kept)
     _prepare_connections(reader, takes_lock=False, is_kept=is_kept)
     store = SqliteStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
-    store.file = file
+    store.file, store.driver = file, driver
     await store.prepare()
     if not is_kept:
         return store

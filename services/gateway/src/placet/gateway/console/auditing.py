@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
 from placet.client import Approval, Entity, EventsPage
 from placet.errors import PlacetError, Unreadable
+from placet.gateway.console.views import day, moment, short
 from placet.gateway.console.visits import Visit
+from placet.gateway.erasing import ERASERS
 
 _PAGE = 100
 _MODELS = 50
 _ENTITIES = 500
 """Of one kind, on one page: of more the rest is counted."""
+_NAMED = 20
+"""People whose names are asked for, one by one."""
 _VERSIONED = re.compile(r"\.v[0-9]+$")
 LAST = 2**53
 """No log has such a position."""
@@ -133,6 +139,7 @@ async def then(visit: Visit) -> Response:
         failed=failed,
         found=found,
         titles=KINDS,
+        called=partial(_called, await _names(visit, found.shown.get("token", []))),
     )
 
 
@@ -156,6 +163,48 @@ class _Found:
         """Those first that people ask for first."""
         first = list(KINDS)
         return sorted(self.shown, key=lambda kind: (first.index(kind) if kind in KINDS else len(first), kind))
+
+
+async def _names(visit: Visit, tokens: Sequence[Entity]) -> dict[str, str]:
+    """Of people whose tokens are shown, for whom the platform tells of others, and of oneself; of so many at most. The
+    log itself holds ids alone, and who was erased has no name any more."""
+    names = {visit.me.person: visit.me.name} if visit.me.name else {}
+    if ERASERS.isdisjoint(visit.me.roles):
+        return names
+    persons = list(dict.fromkeys(str(each.facts.get("person")) for each in tokens))
+    for person in [each for each in persons if each not in names][:_NAMED]:
+        with suppress(PlacetError):
+            held = await visit.ask.held(person)
+            names |= {person: held.name} if held.name else {}
+    return names
+
+
+def _called(names: Mapping[str, str], entity: Entity) -> str:
+    """By what people know it, beside its id."""
+    facts = entity.facts
+    match entity.kind:
+        case "token":
+            person = str(facts.get("person") or "somebody")
+            whose = names.get(person, f"person {short(person.removeprefix('person:'))}")
+            until = day(facts.get("expires"))
+            roles = ", ".join(facts.get("roles") or ()) or "no role"
+            return f"{whose}: {roles}" + (f", until {until}" if until else "")
+        case "key":
+            since = day(facts.get("since"))
+            return f"signs since {since}" if since else "the first key"
+        case "policy":
+            name, version = facts.get("title") or facts.get("policy") or "", facts.get("version")
+            return f"{name}, version {version}" if version else name
+        case "approval":
+            roles = ", ".join(facts.get("roles") or ())
+            return f"given as {roles}, {moment(facts.get('givenAt'))}"
+        case "exception":
+            until = day(facts.get("until"))
+            return str(facts.get("rule") or "") + (f", until {until}" if until else "")
+        case "certificate":
+            return f"until {day(facts.get('notAfter'))}" if facts.get("notAfter") else ""
+        case _:
+            return str(facts.get("title") or facts.get("policy") or facts.get("rule") or "")
 
 
 def types_like(said: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from placet.client import Approval, AwaitedRelease, Certificate, RuleException, Verdict
 from placet.errors import Refused
 from placet.gateway.approvals import APPROVERS
+from placet.gateway.console.policies import Ruled, rules_by_digest
 from placet.gateway.console.visits import Visit
 from placet.gateway.exceptions import DECIDERS
 
@@ -28,6 +30,8 @@ class Judged:
     why: str | None = None
     fix: str | None = None
     exception: str | None = None
+    ruled: Ruled | None = None
+    """The rule itself, where its policy can still be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +51,13 @@ async def shown(visit: Visit) -> Response:
     waited = next((each for each in awaited if each.release == certificate.release), None)
     exceptions = await _exceptions(visit, certificate, said)
     roles = frozenset(visit.me.roles)
+    rules = await rules_by_digest(visit, (each["digest"] for each in said["policies"]))
     return visit.page(
         "certificate.html",
         certificate=certificate,
         predicate=with_all(said),
         subjects=certificate.statement["subject"],
-        verdicts=judged(said, await _told(visit, certificate, waited)),
+        verdicts=judged(said, await _told(visit, certificate, waited), rules),
         approvals=_approvals(said, waited),
         exceptions=exceptions,
         seen=await _seen(visit, said),
@@ -97,8 +102,12 @@ def with_all(predicate: dict[str, Any]) -> dict[str, Any]:
     return {**usual, "breakGlass": False, **predicate}
 
 
-def judged(predicate: dict[str, Any], told: dict[tuple[str, str | None], Verdict]) -> list[Judged]:
-    """What did not pass first; `told` are an operation's verdicts, by rule and stage."""
+def judged(
+    predicate: dict[str, Any],
+    told: Mapping[tuple[str, str | None], Verdict],
+    rules: Mapping[tuple[str, str], Ruled],
+) -> list[Judged]:
+    """What did not pass first; `told` are an operation's verdicts, by rule and stage, `rules` by policy and rule."""
     excepted = {each["rule"]: each["exception"] for each in predicate.get("exceptions", ())}
     found = []
     for each in predicate["verdicts"]:
@@ -113,6 +122,7 @@ def judged(predicate: dict[str, Any], told: dict[tuple[str, str | None], Verdict
                 why=None if known is None or did_pass else known.why,
                 fix=None if known is None or did_pass else known.fix,
                 exception=None if did_pass else excepted.get(each["rule"]),
+                ruled=rules.get((each["policy"], each["rule"])),
             )
         )
     return sorted(found, key=lambda each: each.result == "pass")

@@ -30,6 +30,9 @@ class Before:
     policies: tuple[PolicyNamed, ...]
     inputs: str | None = None
     certificate: str | None = None
+    approved_at: str | None = None
+    """When the last of those approved it on whose word it was certified; None of what nobody had to."""
+    certified_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,7 @@ async def _approvals(visit: Visit, error: Refused | None = None) -> Response:
             {
                 "release": each,
                 "before": before,
-                "changes": None if before is None else differences(before, each),
+                "changes": () if before is None else differences(before, each),
                 "may_approve": may_approve(visit.me, each),
                 "may_break": may_break_glass(visit.me, each),
                 "did": has_approved(visit.me, each),
@@ -174,18 +177,24 @@ def last_certified(
             image=each.image,
             policies=each.policies,
             inputs=each.inputs,
+            approved_at=approved_at(each),
         )
         for each in releases
         if each.state == "certified" and each.release < release
     ]
     if certificate is not None and certificate.release < release:
         waited = next((each for each in found if each.release == certificate.release), None)
-        found.append(of_certificate(certificate, None if waited is None else waited.inputs))
+        found.append(of_certificate(certificate, waited))
     # Of the same release, the one that has a certificate.
     return max(found, key=lambda each: (each.release, each.certificate is not None), default=None)
 
 
-def of_certificate(certificate: Certificate, inputs: str | None = None) -> Before:
+def approved_at(release: AwaitedRelease) -> str | None:
+    return max((each.given_at for each in release.approvals if each.binds), default=None)
+
+
+def of_certificate(certificate: Certificate, waited: Before | None = None) -> Before:
+    """With what is known of its release from when that `waited`."""
     said = certificate.statement
     [source] = [each["digest"]["sha256"] for each in said["subject"] if each["name"] == "sources"]
     return Before(
@@ -196,8 +205,10 @@ def of_certificate(certificate: Certificate, inputs: str | None = None) -> Befor
             PolicyNamed(id=each["id"], version=each["version"], digest=each["digest"])
             for each in said["predicate"]["policies"]
         ),
-        inputs=inputs,
+        inputs=None if waited is None else waited.inputs,
         certificate=certificate.certificate,
+        approved_at=None if waited is None else waited.approved_at,
+        certified_at=said["predicate"].get("notBefore"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from placet.errors import PlacetError, Refused, Unavailable, Unknown
 from placet.events.problems import problem_of
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.governing import PATH
-from placet.gateway.console.shipping import offered, open_offers, shipped
+from placet.gateway.console.shipping import all_shipped, offered, open_offers, shipped
 from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
 from placet.gateway.console.working import progress
@@ -29,6 +29,7 @@ from placet.rules.difference import changes
 from placet.rules.loading import loaded
 from placet.rules.policy import asks_about
 from placet.rules.sentences import described
+from placet.rules.wording import ALWAYS, Wording, of_each, requirement, when, worded
 
 _READ_BYTES = 64 << 10
 """Of a file that is shown as rules: what is longer nobody reads as a page."""
@@ -43,7 +44,9 @@ class Ruled:
     """A rule in words."""
 
     rule: Rule
-    requires: list[str]
+    requires: list[tuple[str, Wording]]
+    """Expressions, each with its words."""
+    of: str | None
     says: list[str]
     fix: str
 
@@ -122,6 +125,9 @@ async def shown(visit: Visit) -> Response:
         text=text,
         why=why,
         policy=policy,
+        applies=None
+        if policy is None or policy.applies_to is None
+        else worded(policy.applies_to, policy.params),
         rules=[] if policy is None else [ruled(each, policy.params) for each in policy.rules],
     )
 
@@ -237,6 +243,22 @@ async def admitting_exceptions(visit: Visit) -> list[tuple[PolicyVersion, Rule]]
     ]
 
 
+async def rules_by_digest(visit: Visit, digests: Iterable[str]) -> dict[tuple[str, str], Ruled]:
+    """The rules of versions of policies, each by its policy's id and its own; of one that is kept no more, or is not
+    for whoever asks, none. Of what does not ship there are so many at most."""
+    known, own = await asyncio.to_thread(all_shipped), 0
+    found: dict[tuple[str, str], Ruled] = {}
+    for digest in dict.fromkeys(digests):
+        policy = known.get(digest)
+        if policy is None and own < _OWN:
+            own += 1
+            with suppress(Refused, Unavailable):
+                policy = await read(visit.platform, visit.me.person, await visit.ask.policy_file(digest))
+        if policy is not None:
+            found |= {(policy.id, rule.id): ruled(rule, policy.params) for rule in policy.rules}
+    return found
+
+
 async def read(platform: Platform, person: str, text: str) -> Policy | None:
     """None of what is too long to be shown so, or is no policy."""
     if len(text) > _READ_BYTES:
@@ -249,13 +271,16 @@ async def read(platform: Platform, person: str, text: str) -> Policy | None:
 
 def ruled(rule: Rule, params: Mapping[str, Any]) -> Ruled:
     """With the policy's parameters in its sentences; a fact that is known only once it is judged has its path there."""
-    clauses = [*(each.require for each in rule.all)] if rule.require is None else [rule.require]
-    say = rule.say
-    said = [say] if isinstance(say, str) else [f"{each.words} (where {each.when})" for each in say or ()]
-    said += [each.say for each in rule.all]
+    says = [described(each.say, params) for each in rule.all]
+    if isinstance(rule.say, str):
+        says.append(described(rule.say, params))
+    for case in rule.say if isinstance(rule.say, tuple) else ():
+        where = when(case.when, rule, params).flat()
+        says.append(described(case.words, params) + ("" if where == ALWAYS else f" (where {where})"))
     return Ruled(
         rule=rule,
-        requires=clauses,
-        says=[described(each, params) for each in said],
+        requires=requirement(rule, params),
+        of=of_each(rule, params),
+        says=says,
         fix=described(rule.fix, params),
     )

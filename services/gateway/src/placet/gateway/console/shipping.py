@@ -32,6 +32,11 @@ def offered() -> Mapping[str, Offer]:
     return {each.policy.id: each for each in found}
 
 
+def all_shipped() -> dict[str, Policy]:
+    """By digest, whether it is in force anyway or only offered."""
+    return {**shipped(), **{each.policy.digest: each.policy for each in offered().values()}}
+
+
 def open_offers(versions: Iterable[PolicyVersion]) -> list[Offer]:
     """What could be published here: of what was, or is on its way, nothing is offered again."""
     known = [each for each in versions if each.state != "rejected"]

@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from placet.client import Client, Me
-from placet.errors import PlacetError, TooLarge, Unauthenticated, Unreadable
+from placet.errors import Forbidden, PlacetError, TooLarge, Unauthenticated, Unreadable
 from placet.events.problems import problem_of
 from placet.gateway.console import session
+from placet.gateway.console.admission import may_see
 from placet.gateway.console.asking import Platform
 from placet.gateway.console.views import Views
 
@@ -43,6 +44,10 @@ class Visit:
     form: dict[str, list[str]]
 
     def page(self, template: str, status: int = 200, **known: Any) -> Response:
+        """One that can only say for which roles it is, as what it `failed` with, is a refusal to whoever asks by its
+        status too."""
+        if status == 200 and isinstance(known.get("failed"), Forbidden):
+            status = 403
         return self.views.page(template, status, **self._known(), **known)
 
     def work(self, template: str, parts: Callable[[Client], AsyncIterator[Markup]], **known: Any) -> Response:
@@ -69,7 +74,12 @@ class Visit:
             "search": dict(self.request.query_params),
             "proof": session.proof_of(self.token),
             "told_so": self._told(),
+            "admits": self.may,
         }
+
+    def may(self, path: str) -> bool:
+        """Whether a page is for one of their roles: where not, it is not offered."""
+        return may_see(self.me.roles, path)
 
     def go(self, path: str) -> Response:
         """To another page of the console, by GET."""
