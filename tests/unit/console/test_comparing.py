@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from placet.client import Certificate, Image
+from placet.client import Certificate, Release
 from placet.gateway.console.charts import chart, sparkline
 from placet.gateway.console.comparing import (
     Difference,
-    Release,
+    Side,
     compare,
     facts_of,
     packages_in,
@@ -19,8 +19,16 @@ from placet.gateway.console.comparing import (
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
-def image(**said: Any) -> Image:
-    return Image(image=said.pop("image", A), source=said.pop("source", A), format="onnx", **said)
+def release(**said: Any) -> Release:
+    of = {
+        "project": "wine",
+        "release": 1,
+        "state": "live",
+        "served": "now",
+        "operation": "1",
+        "command": "deploy",
+    }
+    return Release(**{**of, "image": A, "source": A, "format": "onnx", **said})
 
 
 def certified(*verdicts: tuple[str, str, str], facts: str | None = None, **more: Any) -> Certificate:
@@ -43,21 +51,21 @@ def certified(*verdicts: tuple[str, str, str], facts: str | None = None, **more:
 
 
 def test_the_same_release_differs_in_nothing() -> None:
-    release = Release(
-        image=image(), labels={"io.placet.lock": A}, verdicts={"r": "pass"}, packages={"numpy": "2"}
+    side = Side(
+        release=release(), labels={"io.placet.lock": A}, verdicts={"r": "pass"}, packages={"numpy": "2"}
     )
-    found = compare(release, release)
+    found = compare(side, side)
     assert found.is_same
     assert (found.digests, found.metrics, found.verdicts, found.packages) == ((), (), (), ())
 
 
 def test_what_changed_came_and_went_is_told_with_both_sides() -> None:
-    before = Release(
-        image=image(metrics=()),
+    before = Side(
+        release=release(metrics=()),
         verdicts={"kept": "pass", "gone": "pass"},
         packages={"numpy": "1", "gone": "1"},
     )
-    after = Release(image=image(source=B), verdicts={"kept": "fail"}, packages={"numpy": "2", "new": "1"})
+    after = Side(release=release(source=B), verdicts={"kept": "fail"}, packages={"numpy": "2", "new": "1"})
     found = compare(before, after)
     assert found.digests == (Difference(of="source", before=A, after=B),)
     assert found.verdicts == (
@@ -73,7 +81,7 @@ def test_what_changed_came_and_went_is_told_with_both_sides() -> None:
 
 
 def test_packages_that_one_may_not_see_are_not_said_to_be_the_same() -> None:
-    assert compare(Release(image=image()), Release(image=image(), packages={"numpy": "2"})).packages is None
+    assert compare(Side(release=release()), Side(release=release(), packages={"numpy": "2"})).packages is None
 
 
 def test_a_rule_judged_twice_has_the_result_that_is_no_pass() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.client.fake_platform import ADMIN, AUDITOR, FakePlatform
+from tests.unit.client.fake_platform import ADMIN, AUDITOR, IMAGE, FakePlatform, release, replaced
 from tests.unit.console.test_console_security import a_model, sign_in
 
 LOGS = "/console/models/wine/logs"
@@ -179,3 +179,92 @@ async def test_what_came_to_nothing_beside_what_serves_is_seen(
     assert (f'<a class="bad" href="/console/operations/6">{said}</a>' in card) is (said is not None)
     notice = f'<a href="/console/operations/6">{said}</a>: the sample was answered otherwise'
     assert (notice in page) is (said is not None)
+
+
+def rows(page: str) -> list[str]:
+    """The words of each row, with its links."""
+    [body] = re.findall(r"<tbody>(.*?)</tbody>", page, re.DOTALL)
+    found = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
+    return [re.sub(r"\s+", " ", re.sub(r"</?(?!a\b)[a-z]+[^>]*>", " ", each)) for each in found]
+
+
+async def test_releases_of_one_image_have_a_row_each(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, release=4, canary={"release": 5, "weight": 20})
+    platform.releases = [
+        release(5, state="canary", served="canary", liveAt=None, triedAt="2026-01-05T12:00:00.000Z"),
+        release(4, backTo=1),
+        replaced(3, 4, backTo=1),
+        replaced(2, 3, command="renew"),
+        replaced(1, 2),
+    ]
+    shown = rows(await text(admin, "/console/models/wine/releases"))
+    numbers = [re.findall(r'<a href="/console/operations/operation-(\d)">\1</a>', row) for row in shown]
+    assert numbers == [["5"], ["4"], ["3"], ["2"], ["1"]]
+    for row, words in zip(
+        shown,
+        (
+            "20 % of requests",
+            "back to 1",
+            "release 4 went back to 1",
+            "release 3 renewed it",
+            "release 2 took",
+        ),
+        strict=True,
+    ):
+        assert words in row
+    assert [" now " in row for row in shown] == [True, True, False, False, False]
+    links = [re.findall(r"comparison\?before=(\d)&after=(\d)", row) for row in shown]
+    assert links == [[("4", "5")], [("3", "4")], [("2", "3")], [("1", "2")], []]
+
+
+async def test_releases_are_paged_by_their_numbers(admin: httpx.AsyncClient, platform: FakePlatform) -> None:
+    a_model(platform)
+    platform.releases = [release(number) for number in range(60, 0, -1)]
+    newest = await text(admin, "/console/models/wine/releases")
+    assert (len(rows(newest)), '<a rel="next" href="?after=11">' in newest) == (50, True)
+    assert ('value="59"' in newest, 'value="60"' in newest) == (True, True), "the newest two are compared"
+    older = await text(admin, "/console/models/wine/releases?after=11")
+    assert (len(rows(older)), "First page" in older, "Next page" in older) == (10, True, False)
+    assert "before those" in await text(admin, "/console/models/wine/releases?after=1")
+    assert "is no release" in await text(admin, "/console/models/wine/releases?after=x", 400)
+
+
+async def test_why_a_release_serves_no_more_is_said_and_its_image_may_be_gone(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    ended = {"served": "before", "endedAt": "2026-01-03T12:00:00.000Z"}
+    platform.releases = [
+        release(3, state="refused", served="never", image=None, liveAt=None),
+        release(2, state="quarantined", ended="quarantined", why="`x` was revoked", vanished=True, **ended),
+        release(1, state="certified", served="never", command="build", liveAt=None),
+    ]
+    a_model(platform)
+    shown = rows(await text(admin, "/console/models/wine/releases"))
+    assert "refused" in shown[0]
+    assert "never" in shown[0]
+    assert "not in the registry any more" in shown[1]
+    assert "was revoked" in shown[1]
+    assert "built only" in shown[2]
+
+
+async def test_releases_of_one_image_are_compared(admin: httpx.AsyncClient, platform: FakePlatform) -> None:
+    a_model(platform)
+    platform.images = [{"image": IMAGE, "project": "wine", "release": 1}]
+    platform.releases = [release(3), replaced(2, 3, backTo=1), replaced(1, 2)]
+    comparison = "/console/models/wine/comparison"
+    page = await text(admin, f"{comparison}?before=1&after=3")
+    assert "Nothing differs between release 1 and release 3." in page
+    assert "no release 4" in await text(admin, f"{comparison}?before=4&after=1", 404)
+    assert "choose both" in await text(admin, f"{comparison}?before=1", 400)
+    assert "is no release" in await text(admin, f"{comparison}?before=x&after=1", 400)
+
+
+async def test_what_came_to_no_image_is_compared_as_far_as_it_came(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.releases = [release(2, image=None, source="sha256:2"), release(1, source="sha256:1")]
+    page = await text(admin, "/console/models/wine/comparison?before=1&after=2")
+    assert "release 2 came to no image" in page

@@ -11,7 +11,7 @@ from placet.client import Operation
 from placet.gateway.console.deploying import title
 
 from tests.unit.client.fake_platform import ADMIN, IMAGE, FakePlatform, event
-from tests.unit.console.test_console_security import a_model, sign_in
+from tests.unit.console.test_console_security import sign_in
 
 
 @pytest.mark.parametrize(
@@ -87,35 +87,6 @@ async def test_times_of_steps_are_as_people_read_them(
     operation["steps"][-1]["detail"] = "until 2026-11-29T09:52:54.892Z"
     page = (await browser.get("/console/operations/1")).text
     assert "until 2026-11-29 09:52:54 UTC" in page
-
-
-@pytest.mark.parametrize(
-    ("served", "model", "shown"),
-    [
-        ("now", {"release": 4}, "as release 4"),
-        ("now", {"release": 1}, ">live</span></td>"),
-        ("before", {"release": 4, "state": "stopped"}, "<td>before</td>"),
-        (
-            "now",
-            {"image": "sha256:2", "canary": {"release": 5, "weight": 20, "image": IMAGE}},
-            "canary, 20 %",
-        ),
-        (
-            "now",
-            {"image": "sha256:2", "canary": {"release": 5, "weight": 20, "image": IMAGE}},
-            "as release 5",
-        ),
-    ],
-)
-async def test_which_release_serves_is_seen_among_them_also_after_going_back(
-    browser: httpx.AsyncClient, platform: FakePlatform, served: str, model: dict[str, Any], shown: str
-) -> None:
-    await sign_in(browser, ADMIN)
-    a_model(platform, **{"image": IMAGE, **model})
-    platform.images.append({"image": IMAGE, "project": "wine", "release": 1, "served": served, "metrics": []})
-    page = (await browser.get("/console/models/wine/releases")).text
-    assert shown in page
-    assert (">live</span>" in page.partition("<tbody>")[2]) is (served == "now")
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from starlette.responses import Response
 
-from placet.client import Certificate, Command, Image, ModelDetail, Report
+from placet.client import Certificate, Command, ModelDetail, Release, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
-from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
+from placet.gateway.console.comparing import Side, compare, facts_of, packages_in, verdicts_of
 from placet.gateway.console.deploying import setback, title
 from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.sources import changed_files
@@ -22,6 +21,8 @@ from placet.gateway.console.visits import Visit
 _SENT = 100
 """Sources that were sent last, among which the one that serves is looked for."""
 _TAIL = 500
+_RELEASES = 50
+"""On a page."""
 _FIELDS = 100
 _PLAIN_VALUES = (str, int, float, bool)
 _AT_REST = ("stopped", "quarantined", "failed", "refused", "deleted")
@@ -116,22 +117,30 @@ async def attempt(visit: Visit) -> Response:
 
 
 async def releases(visit: Visit) -> Response:
+    """Every one that was asked for, newest first; those are paged by their numbers."""
     model = await visit.ask.model(visit.place("project"))
-    images = await visit.ask.images(project=model.project)
-    return visit.page("model_releases.html", tab="releases", model=model, images=images)
+    after = _release_of(visit.said("after"))
+    page = await visit.ask.releases_page(model.project, after=after, limit=_RELEASES)
+    return visit.page(
+        "model_releases.html",
+        tab="releases",
+        model=model,
+        releases=page.releases,
+        next=page.next,
+        is_first=after is None,
+    )
 
 
 async def comparison(visit: Visit) -> Response:
     """Of two of its releases, by their numbers: `before` and `after`."""
     model = await visit.ask.model(visit.place("project"))
-    images = {each.release: each for each in await visit.ask.images(project=model.project)}
-    pair = [_one_of(images, visit.said(name)) for name in ("before", "after")]
-    before, after = [await _release(visit, each) for each in pair]
+    before, after = [await _side(visit, model.project, visit.said(name)) for name in ("before", "after")]
     files, why = None, None
-    if before.image.source != after.image.source:
+    if before.release.source != after.release.source:
         try:
+            images = [_image_of(each.release) for each in (before, after)]
             async with visit.platform.comparing(visit.me.person):
-                files = await changed_files(visit.ask, before.image, after.image)
+                files = await changed_files(visit.ask, *images)
         except (Refused, Unavailable, Unreadable) as error:  # too large for a page, say, or kept no more
             why = error
     return visit.page(
@@ -146,26 +155,33 @@ async def comparison(visit: Visit) -> Response:
     )
 
 
-def _one_of(images: Mapping[int | None, Image], wanted: str | None) -> Image:
-    number = int(wanted) if wanted is not None and wanted.isascii() and wanted.isdigit() else None
-    if number is None or number not in images:
-        raise Unknown("there is no such release in the registry", fix="choose two of its releases")
-    return images[number]
-
-
-async def _release(visit: Visit, image: Image) -> Release:
+async def _side(visit: Visit, project: str, wanted: str | None) -> Side:
+    number = _release_of(wanted)
+    if number is None:
+        raise Unreadable("there are two releases to a comparison", fix="choose both, by their numbers")
+    release = await visit.ask.release(project, number)
     labels: dict[str, str] = {}
     certificate, packages = None, None
-    with suppress(Refused, Unavailable):  # it may have vanished, or the registry be away
-        labels = (await visit.ask.image(image.image)).labels
-    if image.certificate is not None:
+    if release.image is not None:
+        with suppress(Refused, Unavailable):  # it may have vanished, or the registry be away
+            labels = (await visit.ask.image(release.image)).labels
+    if release.certificate is not None:
         with suppress(Refused):
-            certificate = await visit.ask.certificate(image.certificate)
+            certificate = await visit.ask.certificate(release.certificate)
     seen = facts_of(certificate)
     if seen is not None:
         with suppress(Forbidden):
             packages = packages_in((await visit.ask.facts([seen])).get(seen))
-    return Release(image=image, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
+    return Side(release=release, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
+
+
+def _image_of(release: Release) -> str:
+    if release.image is None:
+        raise Refused(
+            f"release {release.release} came to no image that its source could be read by",
+            fix="`placet status OPERATION` says how far it came",
+        )
+    return release.image
 
 
 @dataclass(frozen=True, kw_only=True)
