@@ -130,6 +130,8 @@ class FakePlatform:
     """Verdicts that an operation is certified with besides the one that passes."""
     envelope: dict[str, Any] = field(default_factory=dict)
     example: Any = None
+    example_access: str = "public"
+    predicted: list[Any] = field(default_factory=list)
     no_room: list[dict[str, Any]] = field(default_factory=list)
     used_up: tuple[str, ...] = ()
     """Of what there is that nothing is free."""
@@ -420,7 +422,7 @@ class FakePlatform:
 
     async def get_example(self, request: Request) -> Response:
         project = request.path_params["project"]
-        said = {"project": project, "release": 1, "access": "public", "request": self.example}
+        said = {"project": project, "release": 1, "access": self.example_access, "request": self.example}
         return JSONResponse(said) if self.example is not None else problem(404, f"{project} is not served")
 
     async def get_logs(self, request: Request) -> Response:
@@ -1054,7 +1056,9 @@ class FakePlatform:
         return JSONResponse(made)
 
     async def predict(self, request: Request) -> Response:
-        return JSONResponse({"outputs": [len((await request.json())["inputs"])]})
+        asked = await request.json()
+        self.predicted.append(asked)
+        return JSONResponse({"outputs": [len(asked["inputs"])]})
 
 
 def to_come(last: str, steps: list[dict[str, Any]], is_moving: bool) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -127,6 +129,40 @@ def test_a_chart_says_in_words_what_it_shows_and_has_a_gap_where_nothing_was_mea
     assert 'aria-label="Drift &lt;of &#34;it&#34;&gt;: last 4 ms, most 4 ms, limit 3 ms"' in drawn
     assert drawn.count("<polyline") == 2
     assert drawn.count('class="limit"') == 1
+
+
+def span(begins: float, lasts: float = 1.0) -> tuple[str, str]:
+    """In minutes of a morning."""
+    start = datetime(2026, 1, 2, 4, tzinfo=UTC)
+    return tuple((start + timedelta(minutes=at)).isoformat() for at in (begins, begins + lasts))  # type: ignore[return-value]
+
+
+def lines_in(drawn: object) -> list[list[float]]:
+    """Of each line, where its points stand from left to right."""
+    found = re.findall(r'<polyline class="[a-z ]+" points="([^"]*)"', str(drawn))
+    return [[float(point.split(",")[0]) for point in each.split()] for each in found]
+
+
+def test_a_line_ends_where_nobody_asked_and_each_point_stands_at_its_time() -> None:
+    spans = [span(0), span(1), span(8), span(9)]
+    for drawn in (chart([1.0] * 4, what="x", spans=spans), sparkline([1.0] * 4, what="x", spans=spans)):
+        assert lines_in(drawn) == [[5.0, 15.0], [85.0, 95.0]]
+    alone = [span(0), span(1), span(5), span(9)]
+    assert lines_in(chart([1.0] * 4, what="x", spans=alone)) == [[5.0, 15.0], [55.0, 55.0], [95.0, 95.0]]
+
+
+def test_windows_that_hang_together_are_one_line_whatever_they_take() -> None:
+    spans = [span(0), span(1.1, 2), span(3), span(3.5, 1.5)]
+    assert len(lines_in(chart([1.0] * 4, what="x", spans=spans))) == 1
+    assert len(lines_in(chart([1.0, None, 1.0, 1.0], what="x", spans=spans))) == 2
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [None, [], [span(1), span(0)], [("noon", "night"), span(1)], [span(0, 0), span(0, 0)], [span(0)]],
+)
+def test_what_has_no_times_stands_in_a_row(spans: Any) -> None:
+    assert lines_in(chart([1.0, 2.0], what="x", spans=spans)) == [[0.0, 100.0]]
 
 
 def test_nothing_measured_is_said() -> None:

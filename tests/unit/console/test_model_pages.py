@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import shutil
+import subprocess
+import sys
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -268,3 +273,145 @@ async def test_what_came_to_no_image_is_compared_as_far_as_it_came(
     platform.releases = [release(2, image=None, source="sha256:2"), release(1, source="sha256:1")]
     page = await text(admin, "/console/models/wine/comparison?before=1&after=2")
     assert "release 2 came to no image" in page
+
+
+OURS = {
+    "time": "2026-01-02T04:00:00.123+00:00",
+    "level": "warning",
+    "event": "loaded the <b>model",
+    "project": "wine",
+}
+
+
+def lines(page: str) -> list[str]:
+    """As they came, with their markup."""
+    [log] = re.findall(r'<div id="log"[^>]*>\n(.*?)  </div>\n', page, re.DOTALL)
+    return re.findall(r"^    <div>(.*?)</div>$", log, re.DOTALL | re.MULTILINE)
+
+
+async def shown_of(admin: httpx.AsyncClient, platform: FakePlatform, *log: str) -> list[str]:
+    a_model(platform)
+    platform.log = list(log)
+    answer = await admin.get(LOGS)
+    assert answer.status_code == 200
+    return lines(answer.text)
+
+
+async def test_a_line_of_our_runtime_is_told_apart_and_nothing_of_it_is_lost(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    said = {
+        **OURS,
+        "port": 8080,
+        "error": "ValueError('<i>')",
+        "model": None,
+        "traceback": "Traceback\n  <script>alert(1)</script>\n",
+    }
+    [shown] = await shown_of(admin, platform, json.dumps(said))
+    assert shown == (
+        '<span class="soft">2026-01-02 04:00:00.123</span> <span class="level warn">warning</span> '
+        'loaded the &lt;b&gt;model <span class="soft">project=wine</span> <span class="soft">port=8080</span> '
+        '<span class="soft">error=&#34;ValueError(&#39;&lt;i&gt;&#39;)&#34;</span> '
+        '<span class="soft">model=null</span>'
+        '<details><summary>traceback</summary><pre tabindex="0">Traceback\n'
+        "  &lt;script&gt;alert(1)&lt;/script&gt;\n</pre></details>"
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "INFO: started <script>alert(1)</script>",
+        '{"time": "now", "level": "info"}',
+        '{"time": "now", "level": "info", "event": 1}',
+        '{"time": "now", "level": "info", "event": "cut off',
+        '["time", "level", "event"]',
+        "{" * 60_000,
+        '{"a":' * 10_000,
+        "\N{REPLACEMENT CHARACTER}{}",
+    ],
+)
+async def test_any_other_line_stands_as_it_was(
+    admin: httpx.AsyncClient, platform: FakePlatform, written: str
+) -> None:
+    [shown] = await shown_of(admin, platform, written)
+    assert unescape(shown) == written
+    assert "<script" not in shown
+
+
+async def test_each_line_can_be_had_as_it_was_written(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.log = [json.dumps(OURS), '{"time":"t","level":"l","event":"e","twice":1,"twice":2}']
+    page = await text(admin, f"{LOGS}?release=1&raw=1")
+    assert "\n".join(platform.log) in page
+    assert 'href="?release=1">Show it as people read it' in page
+    assert 'href="?release=1&raw=1">Show each line as it was written' in await text(
+        admin, f"{LOGS}?release=1"
+    )
+
+
+async def test_a_time_that_is_none_is_shown_all_the_same(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    [shown] = await shown_of(admin, platform, json.dumps({**OURS, "time": "noon", "level": "shouting"}))
+    assert '<span class="soft">noon</span> <span class="level soft">shouting</span>' in shown
+
+
+def python_of(page: str) -> str:
+    [snippet] = re.findall(r'<pre id="python"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    return snippet
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"inputs": [{"age": 3, "is_new": True, "of": None, "name": 'O\'Hara "x"'}]},
+        {"inputs": [{f"column-{number}": number for number in range(99)}, {}]},
+        {"inputs": [[[number] for number in range(500)]]},
+    ],
+)
+async def test_the_snippets_work_as_they_are_copied(
+    admin: httpx.AsyncClient, platform: FakePlatform, tmp_path: Path, request_: Any
+) -> None:
+    """With what is saved from the page, where they read it from a file."""
+    a_model(platform, url=f"{platform.url}/models/wine")
+    platform.example = request_
+    page = await text(admin, "/console/models/wine/try")
+    [curl] = re.findall(r'<pre id="curl"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert max(len(curl), len(python_of(page))) < 1000
+    is_long = len(json.dumps(request_)) > 1000
+    assert ("@wine-sample.json" in curl) is is_long
+    assert ('href="/console/models/wine/sample" download="wine-sample.json"' in page) is is_long
+    saved = await admin.get("/console/models/wine/sample")
+    assert saved.headers["content-disposition"] == 'attachment; filename="wine-sample.json"'
+    assert saved.json() == request_
+    (tmp_path / "wine-sample.json").write_bytes(saved.content)
+    shell = [("sh", "-c", curl)] if shutil.which("curl") else []
+    for program in (*shell, (sys.executable, "-c", python_of(page))):
+        before = len(platform.predicted)
+        done = await asyncio.to_thread(
+            subprocess.run, program, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        [sent] = platform.predicted[before:]
+        assert sent == request_ if is_long else sent["inputs"] == request_["inputs"][:1]
+
+
+async def test_a_snippet_takes_the_token_from_where_the_shell_has_it(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, url=f"{platform.url}/models/wine")
+    platform.example, platform.example_access = {"inputs": [1]}, "token"
+    code = python_of(await text(admin, "/console/models/wine/try"))
+    assert "os.environ['PLACET_TOKEN']" in code
+    compile(code, "snippet", "exec")
+    assert code.startswith("import os\n\nimport httpx\n")
+
+
+async def test_of_what_says_nothing_there_is_no_sample_to_save(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    assert "is not served" in await text(admin, "/console/models/wine/sample", 404)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from placet.client import Certificate, Command, ModelDetail, Release, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
@@ -15,6 +15,7 @@ from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Side, compare, facts_of, packages_in, verdicts_of
 from placet.gateway.console.deploying import setback, title
 from placet.gateway.console.lineage import Origins, graph_of
+from placet.gateway.console.model_logs import line_of
 from placet.gateway.console.sources import changed_files
 from placet.gateway.console.visits import Visit
 
@@ -24,6 +25,9 @@ _TAIL = 500
 _RELEASES = 50
 """On a page."""
 _FIELDS = 100
+_IN_A_SNIPPET = 300
+"""Characters of a request that is written out in a snippet; a longer one is read from a file."""
+_SAMPLE = "{}-sample.json"
 _PLAIN_VALUES = (str, int, float, bool)
 _AT_REST = ("stopped", "quarantined", "failed", "refused", "deleted")
 """States in which nothing of a model serves."""
@@ -61,6 +65,7 @@ async def overview(visit: Visit) -> Response:
         last=None if model.operation is None else title(model.operation),
         setback=setback(model.operation),
         windows=model.windows,
+        spans=[(each.since, each.until) for each in model.windows],
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
         limits=_limits(certificate),
     )
@@ -103,17 +108,31 @@ async def attempt(visit: Visit) -> Response:
     form = _form(request)
     if form is not None and isinstance(request, dict):  # of one row: what is shown is what the form says
         request = {**request, "inputs": request["inputs"][:1]}
+    sent = {"inputs": []} if request is None else request
     return visit.page(
         "model_try.html",
         tab="try",
         model=model,
         example=example,
         request=None if request is None else json.dumps(request, indent=2),
+        sent=sent,
+        is_long=len(json.dumps(sent)) > _IN_A_SNIPPET,
+        file=_SAMPLE.format(model.project),
         form=form,
         why=why,
         serves=serves(model),
         commands=[each["name"] for each in _commands(model, visit)],
     )
+
+
+async def sample(visit: Visit) -> Response:
+    """The request that the snippets read from a file where it is long."""
+    project = visit.place("project")
+    example = await visit.ask.example(project)
+    if example.request is None:
+        raise Unknown(f"{project} does not say what it takes", fix="give it a `model.sample` in placet.yaml")
+    headers = {"Content-Disposition": f'attachment; filename="{_SAMPLE.format(project)}"'}
+    return JSONResponse(example.request, headers=headers)
 
 
 async def releases(visit: Visit) -> Response:
@@ -212,7 +231,9 @@ async def logs(visit: Visit) -> Response:
         "model_logs.html",
         tab="logs",
         model=model,
-        lines=lines[-_TAIL:],
+        lines=[line_of(each) for each in lines[-_TAIL:]],
+        written=lines[-_TAIL:],
+        is_raw=visit.said("raw") == "1",
         release=shown,
         kept=kept,
         why=why,
