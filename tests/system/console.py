@@ -197,6 +197,17 @@ class ConsoleStories:
             await expect(shown.locator("dt", has_text="Replicas").locator("+ dd")).to_have_text("2")
             await somebody.open(f"/console/models/{project}/logs")
             await expect(page.locator("#log")).to_contain_text("serving")
+            await expect(page.locator("#log > div", has_text="serving").first.locator(".level")).to_have_text(
+                "info"
+            )
+            await somebody.must_be_usable()
+            await page.get_by_role("link", name="Show each line as it was written").click()
+            await expect(page.locator("pre#log")).to_contain_text('"event":"serving"')
+            await somebody.open(f"/console/models/{project}/try")
+            await page.get_by_label("The request").last.fill('{"inputs": [')
+            await page.get_by_role("button", name="Predict").click()
+            await expect(page.locator("#answer")).to_contain_text("the body is not JSON")
+            assert (await page.locator("#answer").inner_text()).count("is not JSON") == 1
             await somebody.must_be_usable()
         await ask(platform, "stop", project)
 

@@ -360,8 +360,9 @@ async def test_a_time_that_is_none_is_shown_all_the_same(
 
 
 def python_of(page: str) -> str:
-    [snippet] = re.findall(r'<pre id="python"[^>]*>(.*?)</pre>', page, re.DOTALL)
-    return snippet
+    found = re.search(r'<pre id="python"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 @pytest.mark.parametrize(
