@@ -59,6 +59,9 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "gateway.idempotency": {"opaque": "person", "digest": "key request", "none": "operation asked_at"},
     "gateway.images": {"none": "image project repository release source format certificate vanished"},
     "gateway.keys": {"none": "key number public since until why compromised"},
+    "gateway.lives": {
+        "none": "project release operation live_at tried_at ended_at ended replaced_by why",
+    },
     "gateway.models": {
         "none": (
             "project state release image certificate certified_release url endpoints diverged serves replicas "

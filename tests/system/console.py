@@ -197,6 +197,17 @@ class ConsoleStories:
             await expect(shown.locator("dt", has_text="Replicas").locator("+ dd")).to_have_text("2")
             await somebody.open(f"/console/models/{project}/logs")
             await expect(page.locator("#log")).to_contain_text("serving")
+            await expect(page.locator("#log > div", has_text="serving").first.locator(".level")).to_have_text(
+                "info"
+            )
+            await somebody.must_be_usable()
+            await page.get_by_role("link", name="Show each line as it was written").click()
+            await expect(page.locator("pre#log")).to_contain_text('"event":"serving"')
+            await somebody.open(f"/console/models/{project}/try")
+            await page.get_by_label("The request").last.fill('{"inputs": [')
+            await page.get_by_role("button", name="Predict").click()
+            await expect(page.locator("#answer")).to_contain_text("the body is not JSON")
+            assert (await page.locator("#answer").inner_text()).count("is not JSON") == 1
             await somebody.must_be_usable()
         await ask(platform, "stop", project)
 
@@ -250,7 +261,18 @@ class ConsoleStories:
             await expect(page.locator("h1")).to_have_text(f"Deploy {project}")
             await expect(page.locator("#build-log")).to_contain_text("layer")
             await somebody.open(f"/console/models/{project}/releases")
-            await expect(page.locator("tbody tr", has_text="live")).to_contain_text("as release 3")
+            rows = page.locator("#releases tbody tr")
+            await expect(rows).to_have_count(3)
+            await expect(rows.nth(0)).to_contain_text("back to 1")
+            await expect(rows.nth(0).locator(".state").first).to_have_text("live")
+            await expect(rows.nth(1)).to_contain_text("release 3 went back to 1")
+            await expect(rows.nth(2)).to_contain_text("release 2 took its place")
+            await somebody.must_be_usable()
+            await page.get_by_label("What changed from release").fill("1")
+            await page.get_by_label("to release").fill("3")
+            await page.get_by_role("button", name="Compare").click()
+            await expect(page.locator("#content")).to_contain_text("release 1 and release 3")
+            await somebody.must_be_usable()
         await ask(platform, "stop", project)
 
     async def test_a_page_follows_what_happens_without_a_reload(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Placet
-from tests.unit.client.fake_platform import IMAGE, SCIENTIST, FakePlatform, event
+from tests.unit.client.fake_platform import IMAGE, SCIENTIST, FakePlatform, event, release, replaced
 
 
 def test_list_shows_models_as_a_table_or_as_json(
@@ -38,6 +38,24 @@ def test_list_shows_models_as_a_table_or_as_json(
             }
         ]
     }
+
+
+def test_releases_of_one_image_are_each_shown_with_what_took_their_place(
+    placet: Placet, platform: FakePlatform
+) -> None:
+    renewed = replaced(2, 3, command="renew")
+    platform.releases = [release(4), replaced(3, 4, backTo=1), renewed, replaced(1, 2)]
+    table = placet("releases", "wine").out.splitlines()
+    assert table[0].split() == ["RELEASE", "STATE", "LIVE", "ENDED", "WHY", "IMAGE", "CERTIFICATE"]
+    assert [line.split()[:2] for line in table[1:]] == [
+        ["4", "live"], ["3", "replaced"], ["2", "replaced"], ["1", "replaced"],
+    ]  # fmt: skip
+    assert "release 4 went back to 1" in table[2]
+    assert "release 3 renewed it" in table[3]
+    assert "2026-01-01T12:00Z  2026-01-02T12:00Z  release 2 took its place" in table[4]
+    document = placet("releases", "wine", "--json").document
+    assert [each["release"] for each in document["releases"]] == [4, 3, 2, 1]
+    assert document["releases"][1]["replacedBy"]["backTo"] == 1
 
 
 def test_what_is_being_mended_is_told_with_why_wherever_it_is_shown(

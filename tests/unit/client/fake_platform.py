@@ -57,6 +57,8 @@ class FakePlatform:
     sources: dict[str, int] = field(default_factory=dict)
     archives: dict[str, bytes] = field(default_factory=dict)
     images: list[dict[str, Any]] = field(default_factory=list)
+    releases: list[dict[str, Any]] = field(default_factory=list)
+    """Of every model, newest first."""
     searches: list[list[tuple[str, str]]] = field(default_factory=list)
     garbage: list[dict[str, Any]] = field(default_factory=list)
     is_undeletable: bool = False
@@ -132,6 +134,8 @@ class FakePlatform:
     """Verdicts that an operation is certified with besides the one that passes."""
     envelope: dict[str, Any] = field(default_factory=dict)
     example: Any = None
+    example_access: str = "public"
+    predicted: list[Any] = field(default_factory=list)
     no_room: list[dict[str, Any]] = field(default_factory=list)
     used_up: tuple[str, ...] = ()
     """Of what there is that nothing is free."""
@@ -150,6 +154,8 @@ class FakePlatform:
             Route("/v1/operations/{id}/events", self.follow_operation),
             Route("/v1/models", self.list_models),
             Route("/v1/models/{project}", self.get_model),
+            Route("/v1/models/{project}/releases", self.list_releases),
+            Route("/v1/models/{project}/releases/{release:int}", self.get_release),
             Route("/v1/models/{project}/logs", self.get_logs),
             Route("/v1/models/{project}/example", self.get_example),
             Route("/v1/exceptions", self.list_exceptions),
@@ -420,7 +426,7 @@ class FakePlatform:
 
     async def get_example(self, request: Request) -> Response:
         project = request.path_params["project"]
-        said = {"project": project, "release": 1, "access": "public", "request": self.example}
+        said = {"project": project, "release": 1, "access": self.example_access, "request": self.example}
         return JSONResponse(said) if self.example is not None else problem(404, f"{project} is not served")
 
     async def get_logs(self, request: Request) -> Response:
@@ -447,6 +453,21 @@ class FakePlatform:
             self.builds_begin_after = max(0, self.builds_begin_after - 1)
             return problem(404, f"there is no build log of {project} {release} here")
         return PlainTextResponse(f"locked 3 packages for {release}{followed}\nimage sha256:1\n")
+
+    async def list_releases(self, request: Request) -> Response:
+        asked = request.query_params
+        found = [each for each in self.releases if each["release"] < int(asked.get("after", 1 << 31))]
+        page = found[: int(asked.get("limit", 2))]
+        more = page[-1]["release"] if len(page) < len(found) else None
+        return JSONResponse({"releases": page, "next": more})
+
+    async def get_release(self, request: Request) -> Response:
+        number = request.path_params["release"]
+        for each in self.releases:
+            if each["release"] == number:
+                return JSONResponse(each)
+        project = request.path_params["project"]
+        return problem(404, f"{project} has no release {number}", fix=f"see `placet releases {project}`")
 
     async def list_images(self, request: Request) -> Response:
         self.searches.append(request.query_params.multi_items())
@@ -1041,7 +1062,9 @@ class FakePlatform:
         return JSONResponse(made)
 
     async def predict(self, request: Request) -> Response:
-        return JSONResponse({"outputs": [len((await request.json())["inputs"])]})
+        asked = await request.json()
+        self.predicted.append(asked)
+        return JSONResponse({"outputs": [len(asked["inputs"])]})
 
 
 def to_come(last: str, steps: list[dict[str, Any]], is_moving: bool) -> list[dict[str, Any]]:
@@ -1102,6 +1125,31 @@ def running(platform: FakePlatform) -> Iterator[FakePlatform]:
         server.end()
         thread.join()
         listener.close()
+
+
+def release(number: int, **said: Any) -> dict[str, Any]:
+    """One that serves, unless told."""
+    return {
+        "project": "wine",
+        "release": number,
+        "state": "live",
+        "served": "now",
+        "operation": f"operation-{number}",
+        "command": "deploy",
+        "image": IMAGE,
+        "liveAt": f"2026-01-0{number}T12:00:00.000Z",
+        "metrics": [],
+        **said,
+    }
+
+
+def replaced(number: int, by: int, **said: Any) -> dict[str, Any]:
+    """A release whose place another one took."""
+    taker = {"release": by, "operation": f"operation-{by}", "command": "deploy", "backTo": None, **said}
+    ended = f"2026-01-0{by}T12:00:00.000Z"
+    return release(
+        number, state="replaced", served="before", ended="replaced", endedAt=ended, replacedBy=taker
+    )
 
 
 def report_of(event: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from placet.client import Client, Connection
+from placet.client import Client, Connection, TakenPlace
 from placet.client.problems import problem
 from placet.errors import (
     Conflict,
@@ -23,7 +23,7 @@ from placet.errors import (
     Unreadable,
 )
 
-from tests.unit.client.fake_platform import ADMIN, IMAGE, SCIENTIST, FakePlatform, event
+from tests.unit.client.fake_platform import ADMIN, IMAGE, SCIENTIST, FakePlatform, event, release, replaced
 
 
 def archive(path: Path, content: bytes = b"print()") -> tuple[Path, str]:
@@ -82,6 +82,19 @@ async def test_the_operation_document_is_written_with_its_fields_in_order(
         "operation", "command", "project", "release", "source", "image", "built", "certificate", "renews",
         "share", "replaced", "backTo", "state", "url", "steps", "refusals", "awaiting", "verdicts",
     ]  # fmt: skip
+
+
+async def test_releases_are_fetched_page_by_page(client: Client, platform: FakePlatform) -> None:
+    platform.releases = [release(3), replaced(2, 3, backTo=1), replaced(1, 2)]
+    found = [each async for each in client.releases("wine")]
+    assert [each.release for each in found] == [3, 2, 1]
+    assert found[1].replaced_by == TakenPlace(release=3, operation="operation-3", command="deploy", back_to=1)
+    assert platform.requests[-2:] == [("GET", "/v1/models/wine/releases")] * 2
+    page = await client.releases_page("wine", after=3, limit=1)
+    assert ([each.release for each in page.releases], page.next) == ([2], 2)
+    assert await client.release("wine", 2) == found[1]
+    with pytest.raises(Unknown, match="no release 9"):
+        await client.release("wine", 9)
 
 
 async def test_a_line_of_a_log_that_does_not_end_comes_in_parts(

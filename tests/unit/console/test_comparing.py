@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from placet.client import Certificate, Image
+from placet.client import Certificate, Release
 from placet.gateway.console.charts import chart, sparkline
 from placet.gateway.console.comparing import (
     Difference,
-    Release,
+    Side,
     compare,
     facts_of,
     packages_in,
@@ -19,8 +21,16 @@ from placet.gateway.console.comparing import (
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
-def image(**said: Any) -> Image:
-    return Image(image=said.pop("image", A), source=said.pop("source", A), format="onnx", **said)
+def release(**said: Any) -> Release:
+    of = {
+        "project": "wine",
+        "release": 1,
+        "state": "live",
+        "served": "now",
+        "operation": "1",
+        "command": "deploy",
+    }
+    return Release(**{**of, "image": A, "source": A, "format": "onnx", **said})
 
 
 def certified(*verdicts: tuple[str, str, str], facts: str | None = None, **more: Any) -> Certificate:
@@ -43,21 +53,21 @@ def certified(*verdicts: tuple[str, str, str], facts: str | None = None, **more:
 
 
 def test_the_same_release_differs_in_nothing() -> None:
-    release = Release(
-        image=image(), labels={"io.placet.lock": A}, verdicts={"r": "pass"}, packages={"numpy": "2"}
+    side = Side(
+        release=release(), labels={"io.placet.lock": A}, verdicts={"r": "pass"}, packages={"numpy": "2"}
     )
-    found = compare(release, release)
+    found = compare(side, side)
     assert found.is_same
     assert (found.digests, found.metrics, found.verdicts, found.packages) == ((), (), (), ())
 
 
 def test_what_changed_came_and_went_is_told_with_both_sides() -> None:
-    before = Release(
-        image=image(metrics=()),
+    before = Side(
+        release=release(metrics=()),
         verdicts={"kept": "pass", "gone": "pass"},
         packages={"numpy": "1", "gone": "1"},
     )
-    after = Release(image=image(source=B), verdicts={"kept": "fail"}, packages={"numpy": "2", "new": "1"})
+    after = Side(release=release(source=B), verdicts={"kept": "fail"}, packages={"numpy": "2", "new": "1"})
     found = compare(before, after)
     assert found.digests == (Difference(of="source", before=A, after=B),)
     assert found.verdicts == (
@@ -73,7 +83,7 @@ def test_what_changed_came_and_went_is_told_with_both_sides() -> None:
 
 
 def test_packages_that_one_may_not_see_are_not_said_to_be_the_same() -> None:
-    assert compare(Release(image=image()), Release(image=image(), packages={"numpy": "2"})).packages is None
+    assert compare(Side(release=release()), Side(release=release(), packages={"numpy": "2"})).packages is None
 
 
 def test_a_rule_judged_twice_has_the_result_that_is_no_pass() -> None:
@@ -119,6 +129,40 @@ def test_a_chart_says_in_words_what_it_shows_and_has_a_gap_where_nothing_was_mea
     assert 'aria-label="Drift &lt;of &#34;it&#34;&gt;: last 4 ms, most 4 ms, limit 3 ms"' in drawn
     assert drawn.count("<polyline") == 2
     assert drawn.count('class="limit"') == 1
+
+
+def span(begins: float, lasts: float = 1.0) -> tuple[str, str]:
+    """In minutes of a morning."""
+    start = datetime(2026, 1, 2, 4, tzinfo=UTC)
+    return tuple((start + timedelta(minutes=at)).isoformat() for at in (begins, begins + lasts))  # type: ignore[return-value]
+
+
+def lines_in(drawn: object) -> list[list[float]]:
+    """Of each line, where its points stand from left to right."""
+    found = re.findall(r'<polyline class="[a-z ]+" points="([^"]*)"', str(drawn))
+    return [[float(point.split(",")[0]) for point in each.split()] for each in found]
+
+
+def test_a_line_ends_where_nobody_asked_and_each_point_stands_at_its_time() -> None:
+    spans = [span(0), span(1), span(8), span(9)]
+    for drawn in (chart([1.0] * 4, what="x", spans=spans), sparkline([1.0] * 4, what="x", spans=spans)):
+        assert lines_in(drawn) == [[5.0, 15.0], [85.0, 95.0]]
+    alone = [span(0), span(1), span(5), span(9)]
+    assert lines_in(chart([1.0] * 4, what="x", spans=alone)) == [[5.0, 15.0], [55.0, 55.0], [95.0, 95.0]]
+
+
+def test_windows_that_hang_together_are_one_line_whatever_they_take() -> None:
+    spans = [span(0), span(1.1, 2), span(3), span(3.5, 1.5)]
+    assert len(lines_in(chart([1.0] * 4, what="x", spans=spans))) == 1
+    assert len(lines_in(chart([1.0, None, 1.0, 1.0], what="x", spans=spans))) == 2
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [None, [], [span(1), span(0)], [("noon", "night"), span(1)], [span(0, 0), span(0, 0)], [span(0)]],
+)
+def test_what_has_no_times_stands_in_a_row(spans: Any) -> None:
+    assert lines_in(chart([1.0, 2.0], what="x", spans=spans)) == [[0.0, 100.0]]
 
 
 def test_nothing_measured_is_said() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import shutil
+import subprocess
+import sys
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.unit.client.fake_platform import ADMIN, AUDITOR, FakePlatform
+from tests.unit.client.fake_platform import ADMIN, AUDITOR, IMAGE, FakePlatform, release, replaced
 from tests.unit.console.test_console_security import a_model, sign_in
 
 LOGS = "/console/models/wine/logs"
@@ -179,3 +184,235 @@ async def test_what_came_to_nothing_beside_what_serves_is_seen(
     assert (f'<a class="bad" href="/console/operations/6">{said}</a>' in card) is (said is not None)
     notice = f'<a href="/console/operations/6">{said}</a>: the sample was answered otherwise'
     assert (notice in page) is (said is not None)
+
+
+def rows(page: str) -> list[str]:
+    """The words of each row, with its links."""
+    [body] = re.findall(r"<tbody>(.*?)</tbody>", page, re.DOTALL)
+    found = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
+    return [re.sub(r"\s+", " ", re.sub(r"</?(?!a\b)[a-z]+[^>]*>", " ", each)) for each in found]
+
+
+async def test_releases_of_one_image_have_a_row_each(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, release=4, canary={"release": 5, "weight": 20})
+    platform.releases = [
+        release(5, state="canary", served="canary", liveAt=None, triedAt="2026-01-05T12:00:00.000Z"),
+        release(4, backTo=1),
+        replaced(3, 4, backTo=1),
+        replaced(2, 3, command="renew"),
+        replaced(1, 2),
+    ]
+    shown = rows(await text(admin, "/console/models/wine/releases"))
+    numbers = [re.findall(r'<a href="/console/operations/operation-(\d)">\1</a>', row) for row in shown]
+    assert numbers == [["5"], ["4"], ["3"], ["2"], ["1"]]
+    for row, words in zip(
+        shown,
+        (
+            "20 % of requests",
+            "back to 1",
+            "release 4 went back to 1",
+            "release 3 renewed it",
+            "release 2 took",
+        ),
+        strict=True,
+    ):
+        assert words in row
+    assert [" now " in row for row in shown] == [True, True, False, False, False]
+    links = [re.findall(r"comparison\?before=(\d)&after=(\d)", row) for row in shown]
+    assert links == [[("4", "5")], [("3", "4")], [("2", "3")], [("1", "2")], []]
+
+
+async def test_releases_are_paged_by_their_numbers(admin: httpx.AsyncClient, platform: FakePlatform) -> None:
+    a_model(platform)
+    platform.releases = [release(number) for number in range(60, 0, -1)]
+    newest = await text(admin, "/console/models/wine/releases")
+    assert (len(rows(newest)), '<a rel="next" href="?after=11">' in newest) == (50, True)
+    assert ('value="59"' in newest, 'value="60"' in newest) == (True, True), "the newest two are compared"
+    older = await text(admin, "/console/models/wine/releases?after=11")
+    assert (len(rows(older)), "First page" in older, "Next page" in older) == (10, True, False)
+    assert "before those" in await text(admin, "/console/models/wine/releases?after=1")
+    assert "is no release" in await text(admin, "/console/models/wine/releases?after=x", 400)
+
+
+async def test_why_a_release_serves_no_more_is_said_and_its_image_may_be_gone(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    ended = {"served": "before", "endedAt": "2026-01-03T12:00:00.000Z"}
+    platform.releases = [
+        release(3, state="refused", served="never", image=None, liveAt=None),
+        release(2, state="quarantined", ended="quarantined", why="`x` was revoked", vanished=True, **ended),
+        release(1, state="certified", served="never", command="build", liveAt=None),
+    ]
+    a_model(platform)
+    shown = rows(await text(admin, "/console/models/wine/releases"))
+    assert "refused" in shown[0]
+    assert "never" in shown[0]
+    assert "not in the registry any more" in shown[1]
+    assert "was revoked" in shown[1]
+    assert "built only" in shown[2]
+
+
+async def test_releases_of_one_image_are_compared(admin: httpx.AsyncClient, platform: FakePlatform) -> None:
+    a_model(platform)
+    platform.images = [{"image": IMAGE, "project": "wine", "release": 1}]
+    platform.releases = [release(3), replaced(2, 3, backTo=1), replaced(1, 2)]
+    comparison = "/console/models/wine/comparison"
+    page = await text(admin, f"{comparison}?before=1&after=3")
+    assert "Nothing differs between release 1 and release 3." in page
+    assert "no release 4" in await text(admin, f"{comparison}?before=4&after=1", 404)
+    assert "choose both" in await text(admin, f"{comparison}?before=1", 400)
+    assert "is no release" in await text(admin, f"{comparison}?before=x&after=1", 400)
+
+
+async def test_what_came_to_no_image_is_compared_as_far_as_it_came(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.releases = [release(2, image=None, source="sha256:2"), release(1, source="sha256:1")]
+    page = await text(admin, "/console/models/wine/comparison?before=1&after=2")
+    assert "release 2 came to no image" in page
+
+
+OURS = {
+    "time": "2026-01-02T04:00:00.123+00:00",
+    "level": "warning",
+    "event": "loaded the <b>model",
+    "project": "wine",
+}
+
+
+def lines(page: str) -> list[str]:
+    """As they came, with their markup."""
+    [log] = re.findall(r'<div id="log"[^>]*>\n(.*?)  </div>\n', page, re.DOTALL)
+    return re.findall(r"^    <div>(.*?)</div>$", log, re.DOTALL | re.MULTILINE)
+
+
+async def shown_of(admin: httpx.AsyncClient, platform: FakePlatform, *log: str) -> list[str]:
+    a_model(platform)
+    platform.log = list(log)
+    answer = await admin.get(LOGS)
+    assert answer.status_code == 200
+    return lines(answer.text)
+
+
+async def test_a_line_of_our_runtime_is_told_apart_and_nothing_of_it_is_lost(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    said = {
+        **OURS,
+        "port": 8080,
+        "error": "ValueError('<i>')",
+        "model": None,
+        "traceback": "Traceback\n  <script>alert(1)</script>\n",
+    }
+    [shown] = await shown_of(admin, platform, json.dumps(said))
+    assert shown == (
+        '<span class="soft">2026-01-02 04:00:00.123</span> <span class="level warn">warning</span> '
+        'loaded the &lt;b&gt;model <span class="soft">project=wine</span> <span class="soft">port=8080</span> '
+        '<span class="soft">error=&#34;ValueError(&#39;&lt;i&gt;&#39;)&#34;</span> '
+        '<span class="soft">model=null</span>'
+        '<details><summary>traceback</summary><pre tabindex="0">Traceback\n'
+        "  &lt;script&gt;alert(1)&lt;/script&gt;\n</pre></details>"
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "INFO: started <script>alert(1)</script>",
+        '{"time": "now", "level": "info"}',
+        '{"time": "now", "level": "info", "event": 1}',
+        '{"time": "now", "level": "info", "event": "cut off',
+        '["time", "level", "event"]',
+        "{" * 60_000,
+        '{"a":' * 10_000,
+        "\N{REPLACEMENT CHARACTER}{}",
+    ],
+)
+async def test_any_other_line_stands_as_it_was(
+    admin: httpx.AsyncClient, platform: FakePlatform, written: str
+) -> None:
+    [shown] = await shown_of(admin, platform, written)
+    assert unescape(shown) == written
+    assert "<script" not in shown
+
+
+async def test_each_line_can_be_had_as_it_was_written(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    platform.log = [json.dumps(OURS), '{"time":"t","level":"l","event":"e","twice":1,"twice":2}']
+    page = await text(admin, f"{LOGS}?release=1&raw=1")
+    assert "\n".join(platform.log) in page
+    assert 'href="?release=1">Show it as people read it' in page
+    assert 'href="?release=1&raw=1">Show each line as it was written' in await text(
+        admin, f"{LOGS}?release=1"
+    )
+
+
+async def test_a_time_that_is_none_is_shown_all_the_same(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    [shown] = await shown_of(admin, platform, json.dumps({**OURS, "time": "noon", "level": "shouting"}))
+    assert '<span class="soft">noon</span> <span class="level soft">shouting</span>' in shown
+
+
+def python_of(page: str) -> str:
+    found = re.search(r'<pre id="python"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"inputs": [{"age": 3, "is_new": True, "of": None, "name": 'O\'Hara "x"'}]},
+        {"inputs": [{f"column-{number}": number for number in range(99)}, {}]},
+        {"inputs": [[[number] for number in range(500)]]},
+    ],
+)
+async def test_the_snippets_work_as_they_are_copied(
+    admin: httpx.AsyncClient, platform: FakePlatform, tmp_path: Path, request_: Any
+) -> None:
+    """With what is saved from the page, where they read it from a file."""
+    a_model(platform, url=f"{platform.url}/models/wine")
+    platform.example = request_
+    page = await text(admin, "/console/models/wine/try")
+    [curl] = re.findall(r'<pre id="curl"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert max(len(curl), len(python_of(page))) < 1000
+    is_long = len(json.dumps(request_)) > 1000
+    assert ("@wine-sample.json" in curl) is is_long
+    assert ('href="/console/models/wine/sample" download="wine-sample.json"' in page) is is_long
+    saved = await admin.get("/console/models/wine/sample")
+    assert saved.headers["content-disposition"] == 'attachment; filename="wine-sample.json"'
+    assert saved.json() == request_
+    (tmp_path / "wine-sample.json").write_bytes(saved.content)
+    shell = [("sh", "-c", curl)] if shutil.which("curl") else []
+    for program in (*shell, (sys.executable, "-c", python_of(page))):
+        before = len(platform.predicted)
+        done = await asyncio.to_thread(
+            subprocess.run, program, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        [sent] = platform.predicted[before:]
+        assert sent == request_ if is_long else sent["inputs"] == request_["inputs"][:1]
+
+
+async def test_a_snippet_takes_the_token_from_where_the_shell_has_it(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, url=f"{platform.url}/models/wine")
+    platform.example, platform.example_access = {"inputs": [1]}, "token"
+    code = python_of(await text(admin, "/console/models/wine/try"))
+    assert "os.environ['PLACET_TOKEN']" in code
+    compile(code, "snippet", "exec")
+    assert code.startswith("import os\n\nimport httpx\n")
+
+
+async def test_of_what_says_nothing_there_is_no_sample_to_save(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform)
+    assert "is not served" in await text(admin, "/console/models/wine/sample", 404)

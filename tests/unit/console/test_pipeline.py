@@ -11,7 +11,7 @@ from placet.client import Operation
 from placet.gateway.console.deploying import title
 
 from tests.unit.client.fake_platform import ADMIN, IMAGE, FakePlatform, event
-from tests.unit.console.test_console_security import a_model, sign_in
+from tests.unit.console.test_console_security import sign_in
 
 
 @pytest.mark.parametrize(
@@ -90,49 +90,53 @@ async def test_times_of_steps_are_as_people_read_them(
 
 
 @pytest.mark.parametrize(
-    ("served", "model", "shown"),
+    ("built", "is_kept", "is_asked_for"),
     [
-        ("now", {"release": 4}, "as release 4"),
-        ("now", {"release": 1}, ">live</span></td>"),
-        ("before", {"release": 4, "state": "stopped"}, "<td>before</td>"),
-        (
-            "now",
-            {"image": "sha256:2", "canary": {"release": 5, "weight": 20, "image": IMAGE}},
-            "canary, 20 %",
-        ),
-        (
-            "now",
-            {"image": "sha256:2", "canary": {"release": 5, "weight": 20, "image": IMAGE}},
-            "as release 5",
-        ),
+        ("waiting", True, False),
+        ("running", True, True),
+        ("running", False, False),
+        ("done", True, True),
+        ("done", False, False),
+        ("failed", True, True),
     ],
 )
-async def test_which_release_serves_is_seen_among_them_also_after_going_back(
-    browser: httpx.AsyncClient, platform: FakePlatform, served: str, model: dict[str, Any], shown: str
-) -> None:
-    await sign_in(browser, ADMIN)
-    a_model(platform, **{"image": IMAGE, **model})
-    platform.images.append({"image": IMAGE, "project": "wine", "release": 1, "served": served, "metrics": []})
-    page = (await browser.get("/console/models/wine/releases")).text
-    assert shown in page
-    assert (">live</span>" in page.partition("<tbody>")[2]) is (served == "now")
-
-
-@pytest.mark.parametrize(
-    ("built", "is_asked_for"), [("waiting", False), ("running", True), ("done", True), ("failed", True)]
-)
-async def test_a_log_is_asked_for_once_something_is_built(
+async def test_a_log_is_asked_for_where_there_is_one(
     browser: httpx.AsyncClient,
     platform: FakePlatform,
     operation: dict[str, Any],
     built: str,
+    is_kept: bool,
     is_asked_for: bool,
 ) -> None:
     operation["state"] = "cleared"
     operation["steps"] = [{"name": "requested", "state": "done"}, {"name": "built", "state": built}]
+    if not is_kept:
+        platform.unbuilt.add(("wine", 3))
     page = (await browser.get("/console/operations/1")).text
     assert 'id="build-log"' in page
     assert (' data-building="yes"' in page) is is_asked_for
+
+
+async def test_where_no_log_is_kept_of_what_is_over_there_is_no_place_for_one(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    operation["built"] = True
+    platform.unbuilt.add(("wine", 3))
+    assert "build-log" not in (await browser.get("/console/operations/1")).text
+
+
+async def test_what_only_warns_is_told_with_its_fix_without_a_click(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    verdict = {"rule": "card.present", "stage": "submit", "result": "fail", "onFail": "warn"}
+    operation["verdicts"] = [{**verdict, "result": "pass"}, {**verdict, "rule": "denies", "onFail": "deny"}]
+    assert "To be looked at" not in (await browser.get("/console/operations/1")).text
+    operation["verdicts"].append({**verdict, "why": "there is <none>", "fix": "write one"})
+    page = (await browser.get("/console/operations/1")).text
+    before, _, after = page.partition("What each rule said")
+    assert "1 rule warns;" in before
+    assert '<code>card.present</code> there is &lt;none&gt;<span class="fix">write one' in before
+    assert "card.present" in after
 
 
 @pytest.mark.parametrize(

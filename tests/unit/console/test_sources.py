@@ -18,7 +18,7 @@ from placet.errors import Refused, TooLarge
 from placet.gateway.console import sources
 from placet.gateway.console.sources import ChangedFile, ChangedFiles, between
 
-from tests.unit.client.fake_platform import ADMIN, FakePlatform
+from tests.unit.client.fake_platform import ADMIN, FakePlatform, release
 from tests.unit.console.test_console_security import a_model, sign_in
 
 SCRIPT = "<script>alert(1)<\N{DIVISION SLASH}script>"
@@ -151,9 +151,8 @@ def releases(platform: FakePlatform, tmp_path: Path) -> FakePlatform:
         packed = archive(tmp_path / str(number), {SCRIPT: text}).read_bytes()
         source = f"sha256:{hashlib.sha256(packed).hexdigest()}"
         platform.archives[source] = packed
-        platform.images.append(
-            {"image": f"sha256:{number}", "release": number, "source": source, "metrics": []}
-        )
+        platform.images.append({"image": f"sha256:{number}", "source": source})
+        platform.releases.insert(0, release(number, image=f"sha256:{number}", source=source))
     return platform
 
 

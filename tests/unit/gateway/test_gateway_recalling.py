@@ -43,6 +43,7 @@ SHOWN = (
     p.models,
     p.takedowns,
     p.releases,
+    p.lives,
     p.images,
     p.histories,
     p.certificates,

@@ -113,7 +113,7 @@ def test_a_deploy_shows_all_there_is_to_know() -> None:
     assert {step["name"]: step["detail"] for step in document["steps"]} == {
         "requested": None,
         "cleared": "1 of 2 rules pass",
-        "reserved": "until 2026-01-01T00:30:00.000Z",
+        "reserved": None,
         "built": "67.0 MB",
         "indexed": None,
         "certified": "until 2026-04-01T00:00:00.000Z",
@@ -165,7 +165,7 @@ def test_what_waits_for_room_says_its_place_and_why_until_it_has_some() -> None:
         None,
         "2nd in the queue: 4 GiB asked, 1 GiB free",
         "1st in the queue: 4 GiB asked, 1 GiB free",
-        "until 2026-01-01T00:30:00.000Z",
+        "held until 2026-01-01T00:30:00.000Z, and asked for anew if it starts later",
     ]
     assert shown(QUEUED)["state"] == "live"
 

@@ -1269,6 +1269,16 @@ VERBS: Sequence[Verb] = (
         arguments=_list,
     ),
     Verb(
+        words="releases",
+        group="look",
+        does="every release of a project: when it was live, and what took its place",
+        more="Newest first, by their numbers, also where several have the same image. `placet rollback PROJECT --to N` "
+        "goes back to one.",
+        example="placet releases churn",
+        function="releases:list_all",
+        arguments=_project,
+    ),
+    Verb(
         words="status",
         group="look",
         does="where a project, an operation or the whole platform stands",

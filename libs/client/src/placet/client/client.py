@@ -79,6 +79,8 @@ from placet.client.documents import (
     QuestionnaireVersion,
     Quota,
     QuotaPage,
+    Release,
+    ReleasesPage,
     Report,
     Reports,
     ReportsPage,
@@ -352,6 +354,29 @@ class Client:
 
     async def example(self, project: str) -> Example:
         return read((await self._call("GET", f"/models/{_part(project)}/example")).content, Example)
+
+    async def releases(self, project: str) -> AsyncIterator[Release]:
+        """All that were asked for, newest first; they are fetched as one goes on."""
+        after: int | None = None
+        while True:
+            page = await self.releases_page(project, after=after)
+            for each in page.releases:
+                yield each
+            if page.next is None or page.next == after:
+                return
+            after = page.next
+
+    async def releases_page(
+        self, project: str, *, after: int | None = None, limit: int | None = None
+    ) -> ReleasesPage:
+        """One page of them; `after` is a number that older ones follow."""
+        params = _given(after=after, limit=limit)
+        answer = await self._call("GET", f"/models/{_part(project)}/releases", params=params)
+        return read(answer.content, ReleasesPage)
+
+    async def release(self, project: str, release: int) -> Release:
+        answer = await self._call("GET", f"/models/{_part(project)}/releases/{release}")
+        return read(answer.content, Release)
 
     async def images(
         self,

@@ -235,6 +235,47 @@ class Image(Document, frozen=True, kw_only=True, rename="camel"):
     vanished: bool = False
 
 
+class TakenPlace(Document, frozen=True, kw_only=True, rename="camel"):
+    """The release that took another's place, and what was asked for; `back_to` is the release it went back to."""
+
+    release: int
+    operation: str
+    command: str
+    back_to: int | None = None
+
+
+class Release(Document, frozen=True, kw_only=True, rename="camel"):
+    """A release that was asked for, by its number; several may have the same image.
+
+    `state` is live or canary of what serves, and of what did, how that `ended`: replaced, stopped, deleted, failed,
+    quarantined or aborted, with the time and, where there is one to tell, the `why`. Of all others it is how far what
+    was asked for has come. `served` is now, canary, before or never. `live_at` is when it went live last, and
+    `tried_at` when it was a canary; times are RFC 3339. What `vanished` is no longer in the registry.
+    """
+
+    project: str
+    release: int
+    state: str
+    served: str
+    operation: str
+    command: str
+    back_to: int | None = None
+    asked_at: str | None = None
+    source: str | None = None
+    image: str | None = None
+    format: str | None = None
+    vanished: bool = False
+    certificate: str | None = None
+    certificate_state: str | None = None
+    tried_at: str | None = None
+    live_at: str | None = None
+    ended_at: str | None = None
+    ended: str | None = None
+    why: str | None = None
+    replaced_by: TakenPlace | None = None
+    metrics: tuple[Measured, ...] = ()
+
+
 class Card(Document, frozen=True, kw_only=True):
     """A model card; `prose` is Markdown, as whoever made the model wrote it."""
 
@@ -1002,6 +1043,11 @@ class ModelsPage(Document, frozen=True, kw_only=True):
 class ImagesPage(Document, frozen=True, kw_only=True):
     images: tuple[Image, ...]
     next: str | None = None
+
+
+class ReleasesPage(Document, frozen=True, kw_only=True):
+    releases: tuple[Release, ...]
+    next: int | None = None
 
 
 class AwaitedReleases(Document, frozen=True, kw_only=True):

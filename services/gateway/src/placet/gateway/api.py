@@ -34,6 +34,7 @@ from placet.gateway.commands import Asked, Commands, with_article
 from placet.gateway.domain import ADMINS, MAKERS, must_have
 from placet.gateway.git_address import MAX_ADDRESS
 from placet.gateway.intake import Intake, Taken, searchable
+from placet.gateway.lives import LifeQueries
 from placet.gateway.names import SEEN, normalised
 from placet.gateway.operations import PATHS, document
 from placet.gateway.ports import Ports
@@ -122,6 +123,7 @@ class TokenBody(KnownFields):
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[str | None, Query(max_length=200, pattern=NAME)]
+AfterRelease = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="a number: older ones follow")]
 InProject = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 Id = Annotated[str, InPath(max_length=200, pattern=NAME)]
 
@@ -143,6 +145,7 @@ def router(
     api = APIRouter(prefix="/v1", route_class=BoundedBody, dependencies=[Depends(known_parameters)])
     caller = Depends(access.caller)
     until_sent = Depends(_until_sent)
+    lives = LifeQueries(store, queries)
 
     @api.put("/sources/{digest}", tags=["sources"], status_code=201)
     async def put_source(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
@@ -318,6 +321,21 @@ def router(
     @api.get("/models/{project}", tags=["models"])
     async def get_model(project: Id, who: Caller = caller) -> dict[str, Any]:
         return await queries.model(project)
+
+    @api.get("/models/{project}/releases", tags=["models"])
+    async def get_releases(
+        project: Id, who: Caller = caller, after: AfterRelease = None, limit: Limit = 50
+    ) -> dict[str, Any]:
+        """Every release that was asked for, newest first; `next` is what to give as `after` for the older ones."""
+        now = timestamp(clock.now())
+        page = await lives.releases(project, now=now, after=after, limit=limit)
+        return {"releases": page, "next": page[-1]["release"] if len(page) == limit else None}
+
+    @api.get("/models/{project}/releases/{release}", tags=["models"])
+    async def get_release(
+        project: Id, release: Annotated[int, InPath(ge=1, le=2**31 - 1)], who: Caller = caller
+    ) -> dict[str, Any]:
+        return await lives.release(project, release, now=timestamp(clock.now()))
 
     @api.get("/images", tags=["images"])
     async def get_images(

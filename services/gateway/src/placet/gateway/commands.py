@@ -17,6 +17,7 @@ from placet.events.codec import timestamp
 from placet.events.contracts.shapes import Command as Goal
 from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.unit_of_work import current_traceparent
+from placet.gateway import lives
 from placet.gateway import projections as p
 from placet.gateway.domain import (
     PROJECT,
@@ -386,6 +387,7 @@ class Commands:
         # A model that serves, or did, keeps its state: this is under way and has changed nothing yet.
         new = {"project": operation.project, "state": "requested", "operation": id}
         work.put(p.models, keep=("state", "operation"), **new)
+        lives.begin(work, operation)
         work.run(show_progress(operation))
         return operation
 

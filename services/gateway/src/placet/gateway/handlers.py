@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Ground, RecordedFacts
+from placet.gateway import lives
 from placet.gateway import projections as p
 from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
@@ -222,6 +223,7 @@ async def on_model_started(heard: Heard[deployer.ModelStarted], work: UnitOfWork
     if await reads.rows(mended):
         by = None
     work.put(p.histories, image=started.image, project=started.project, live_at=heard.event.time)
+    lives.go_live(work, started.project, started.release, heard.event.time)
     _set(
         work,
         started.project,
@@ -260,6 +262,7 @@ async def on_canary_started(heard: Heard[deployer.CanaryStarted], work: UnitOfWo
     await on_step(heard, work, reads)
     started = heard.data
     work.put(p.histories, image=started.image, project=started.project, tried_at=heard.event.time)
+    lives.go_beside(work, started.project, started.release, heard.event.time)
     canary = p.Canary(
         release=started.release,
         weight=started.weight,
@@ -283,6 +286,7 @@ async def on_canary_aborted(heard: Heard[deployer.CanaryAborted], work: UnitOfWo
     said = heard.data
     aborted = p.Aborted(release=said.release, why=said.why, fix=said.fix, at=heard.event.time)
     _set_canary(work, said.project, None, aborted)
+    lives.end(work, said.project, "aborted", heard.event.time, why=said.why, release=said.release)
 
 
 async def on_model_scaled(heard: Heard[deployer.ModelScaled], work: UnitOfWork, reads: Reads) -> None:
@@ -324,12 +328,14 @@ async def on_model_failed(heard: Heard[deployer.ModelFailed], work: UnitOfWork, 
             rule=None,
             certificate=None,
         )
+        lives.end(work, failed.project, "failed", heard.event.time, why=failed.why)
     work.run(sa.update(p.models).where(live).values(state="failed", diverged=None, **_NOWHERE))
 
 
 async def on_model_stopped(heard: Heard[deployer.ModelStopped], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
     _set(work, heard.data.project, by, state="stopped", **_NOWHERE)
+    lives.end(work, heard.data.project, "stopped", heard.event.time)
 
 
 async def on_model_quarantined(
@@ -346,12 +352,14 @@ async def on_model_quarantined(
         certificate=lapsed.certificate,
     )
     _set(work, lapsed.project, None, state="quarantined", **_NOWHERE)
+    lives.end(work, lapsed.project, "quarantined", heard.event.time, why=lapsed.why)
 
 
 async def on_model_deleted(heard: Heard[deployer.ModelDeleted], work: UnitOfWork, reads: Reads) -> None:
     by = await _move_on(heard, work, reads)
     gone = dict.fromkeys(("release", "image", "certificate", "aborted"))
     _set(work, heard.data.project, by, state="deleted", **gone, **_NOWHERE)
+    lives.end(work, heard.data.project, "deleted", heard.event.time)
 
 
 async def on_model_observed(heard: Heard[deployer.ModelObserved], work: UnitOfWork, reads: Reads) -> None:

@@ -35,6 +35,8 @@ PATHS: Mapping[str, tuple[str, ...]] = {
 }
 """The steps of each command, in order. The last one is where it wants to be."""
 
+_LATER = "and asked for anew if it starts later"
+
 Heard = (
     gateway.DeployRequested
     | gateway.StartRequested
@@ -258,7 +260,7 @@ def advance(operation: Operation, event: Heard, at: str) -> Operation:
             return _refuse(_judge(operation, event.verdicts), "cleared", at, event.verdicts)
         # is there room for it?
         case deployer.ResourcesReserved():
-            return _reach(_placed(operation, at), "reserved", at, f"until {event.until}")
+            return _reach(_placed(operation, at), "reserved", at, f"held until {event.until}, {_LATER}")
         case deployer.ResourcesQueued():
             return _queue(operation, Queued(at=at, position=event.position, why=event.why, until=event.until))
         case deployer.ResourcesRefused():
@@ -511,6 +513,8 @@ def _steps(operation: Operation) -> list[dict[str, Any]]:
     for index, name in enumerate(operation.path):
         if name in operation.reached:
             at, detail = operation.reached[name]
+            if name == "reserved" and operation.is_reached:
+                detail = None  # it has its room for as long as it runs
             steps.append({"name": name, "state": "done", "seconds": _seconds(before, at), "detail": detail})
             before = at
         elif index < furthest:

@@ -111,6 +111,23 @@ releases = sa.Table(
     info=READ_MODEL,
 )
 
+lives = sa.Table(
+    "lives",
+    TABLES,
+    # Of each release that was asked for, in which operation; when it went live last, and when it was a canary last.
+    sa.Column("project", sa.Text, primary_key=True),
+    sa.Column("release", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("live_at", sa.Text),
+    sa.Column("tried_at", sa.Text),
+    # How that ended: `replaced` by another release, `stopped`, `deleted`, `failed`, `quarantined` or `aborted`.
+    sa.Column("ended_at", sa.Text),
+    sa.Column("ended", sa.Text),
+    sa.Column("replaced_by", sa.Integer),
+    sa.Column("why", sa.Text),
+    info=READ_MODEL,
+)
+
 images = sa.Table(
     "images",
     TABLES,

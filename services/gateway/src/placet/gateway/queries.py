@@ -310,7 +310,7 @@ class Queries:
                     f"{after!r} is no place among the images", fix="give `next` of the page before"
                 )
             query = query.where(_comes_after(at, *of))
-        return await self._with_metrics([_image(row, now) for row in await self._store.rows(query)])
+        return await self.with_metrics([_image(row, now) for row in await self._store.rows(query)])
 
     async def image(self, digest: str, *, now: str) -> dict[str, Any]:
         """As the project has it that it was indexed for first, most likely the one that it was made for."""
@@ -318,11 +318,11 @@ class Queries:
         rows = await self._store.rows(query)
         if not rows:
             raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
-        [image] = await self._with_metrics([_image(rows[0], now)])
+        [image] = await self.with_metrics([_image(rows[0], now)])
         return image
 
-    async def _with_metrics(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Each with what its card says was measured, as it is searched by."""
+    async def with_metrics(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each with what the card of its source says was measured, as it is searched by."""
         table = p.results
         sources = {image["source"] for image in images}
         query = sa.select(table).where(table.c.source.in_(sources)).order_by(table.c.source, table.c.number)
@@ -396,7 +396,7 @@ class Queries:
             "project": row.project,
             "release": row.release,
             "image": row.image,
-            "state": _standing(row.not_after, row.standing, now),
+            "state": standing_of(row.not_after, row.standing, now),
             "notAfter": row.not_after,
             "trial": bool(trials and trials[0].trial),
             "renews": row.renews,
@@ -808,7 +808,7 @@ def place_of(image: Mapping[str, Any]) -> str:
 def _image(row: sa.Row[Any], now: str) -> dict[str, Any]:
     shown = dict(row._mapping)
     not_after, standing = shown.pop("not_after"), shown.pop("standing")
-    state = "none" if not_after is None else _standing(not_after, standing, now)
+    state = "none" if not_after is None else standing_of(not_after, standing, now)
     did_serve, serves = shown.pop("served_at") is not None, shown.pop("serves")
     indexed_at = shown.pop("indexed_at")
     sealed, sent_by, key = shown.pop("owner"), shown.pop("sent_by"), shown.pop("sent_by_key")
@@ -825,7 +825,7 @@ _EXCEPTIONS = with_words(sa.select(p.exceptions), p.exceptions.c.exception)
 _BY = ("requestedBy", "grantedBy", "withdrawnBy")
 
 
-def _standing(not_after: str, standing: str | None, now: str) -> str:
+def standing_of(not_after: str, standing: str | None, now: str) -> str:
     return "expired" if not_after <= now else standing or "valid"
 
 

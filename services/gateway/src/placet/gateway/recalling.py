@@ -20,6 +20,7 @@ from placet.assessments import Reading, read_apart
 from placet.errors import Refused, Unknown
 from placet.events import Heard, UnitOfWork
 from placet.events.contracts import gateway
+from placet.gateway import lives
 from placet.gateway import projections as p
 from placet.gateway.assessing import show_questionnaire
 from placet.gateway.erasing import FORGOTTEN, show_erased
@@ -61,6 +62,7 @@ async def on_requested(heard: Heard[Requested], work: UnitOfWork, recall: Recall
     work.put(p.operations, **new_operation(operation, heard_at=work.now.timestamp()))
     new = {"project": operation.project, "state": "requested", "operation": operation.id}
     work.put(p.models, keep=("state", "operation"), **new)
+    lives.begin(work, operation)
     work.run(show_progress(operation))
 
 

@@ -105,6 +105,7 @@ class Console:
             ("/models", ["GET"], models.overview),
             ("/models/{project}", ["GET"], model_pages.overview),
             ("/models/{project}/try", ["GET"], model_pages.attempt),
+            ("/models/{project}/sample", ["GET"], model_pages.sample),
             ("/models/{project}/releases", ["GET"], model_pages.releases),
             ("/models/{project}/comparison", ["GET"], model_pages.comparison),
             ("/models/{project}/logs", ["GET"], model_pages.logs),

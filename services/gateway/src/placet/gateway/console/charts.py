@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
+from placet.events.codec import moment
+
 Value = float | None
+Span = tuple[str, str]
+"""When what was measured began and ended, as RFC 3339."""
 _WIDE, _HIGH = 100.0, 100.0
 _NICE = (1, 2, 2.5, 5, 10)
 
 
-def sparkline(values: Sequence[Value], *, what: str, limit: float | None = None) -> Markup:
-    """A line without a scale, oldest first; a gap where nothing was measured. `limit` is drawn in."""
+def sparkline(
+    values: Sequence[Value],
+    *,
+    what: str,
+    limit: float | None = None,
+    spans: Sequence[Span] | None = None,
+    nothing: str = "nothing yet",
+) -> Markup:
+    """A line without a scale, oldest first; a gap where nothing was measured, and with `spans` where nothing was for
+    longer than that took. `limit` is drawn in."""
     known = [each for each in values if each is not None]
     if not known:
-        return Markup('<span class="soft">nothing yet</span>')
+        return Markup('<span class="soft">{}</span>').format(nothing)
     top = max([*known, *([limit] if limit is not None else [])]) or 1.0
-    return _svg("spark", _said(what, known, "", limit), values, top, limit)
+    return _svg("spark", _said(what, known, "", limit), values, top, limit, axis_of(values, spans))
 
 
 def chart(
@@ -29,14 +42,16 @@ def chart(
     unit: str = "",
     limit: float | None = None,
     between: tuple[str, str] | None = None,
+    spans: Sequence[Span] | None = None,
 ) -> Markup:
     """A line with its scale, oldest first, and the limit that a condition sets; `between` says from when until when it
-    is."""
+    is. With `spans` each stands at its time, and the line ends where nothing was measured for a while."""
     known = [each for each in values if each is not None]
     if not known:
         return Markup('<p class="soft">Nothing was measured yet.</p>')
     top = _nice(max([*known, *([limit] if limit is not None else [])]))
-    drawn = _svg("lines", _said(what, known, unit, limit), values, top, limit, is_ruled=True)
+    axis = axis_of(values, spans)
+    drawn = _svg("lines", _said(what, known, unit, limit), values, top, limit, axis, is_ruled=True)
     return Markup(
         '<div class="chart"><div class="scale" aria-hidden="true"><span>{:g}</span><span>{:g}</span>'
         "<span>0</span></div>{}{}</div>"
@@ -64,25 +79,66 @@ def _said(what: str, known: Sequence[float], unit: str, limit: float | None) -> 
     return says if limit is None else f"{says}, limit {limit:.3g}{unit}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """Where each value stands, from 0 to 100; and which come after a silence, by their places in the row."""
+
+    at: tuple[float, ...]
+    after_silence: frozenset[int] = frozenset()
+
+
+def axis_of(values: Sequence[Value], spans: Sequence[Span] | None) -> Axis:
+    """At the middle of their spans, or one as far from the next as the other where those tell nothing. It is silent
+    where half of what a span takes, or more, lies between two."""
+    read = None if spans is None or len(spans) != len(values) else _read(spans)
+    if read is None:
+        step = _WIDE / max(1, len(values) - 1)
+        return Axis(at=tuple(place * step for place in range(len(values))))
+    begin, wide = read[0][0], read[-1][1] - read[0][0]
+    silent = {
+        place
+        for place, (one, other) in enumerate(pairwise(read), 1)
+        if other[0] - one[1] > min(one[1] - one[0], other[1] - other[0]) / 2
+    }
+    at = tuple(((since + until) / 2 - begin) / wide * _WIDE for since, until in read)
+    return Axis(at=at, after_silence=frozenset(silent))
+
+
+def _read(spans: Sequence[Span]) -> list[tuple[float, float]] | None:
+    """In seconds; None where one is no time, or they are not one behind the other."""
+    try:
+        read = [(moment(since).timestamp(), moment(until).timestamp()) for since, until in spans]
+    except ValueError:
+        return None
+    is_in_order = all(one[0] <= other[0] and one[1] <= other[1] for one, other in pairwise(read))
+    return read if read and is_in_order and read[0][0] < read[-1][1] else None
+
+
 def _svg(
-    kind: str, says: str, values: Sequence[Value], top: float, limit: float | None, *, is_ruled: bool = False
+    kind: str,
+    says: str,
+    values: Sequence[Value],
+    top: float,
+    limit: float | None,
+    axis: Axis,
+    *,
+    is_ruled: bool = False,
 ) -> Markup:
     rules = (_across("grid", share * top, top) for share in (0.0, 0.5, 1.0)) if is_ruled else ()
     bound = Markup("") if limit is None else _across("limit", limit, top)
     return Markup(
         '<svg class="{}" viewBox="0 -2 100 104" preserveAspectRatio="none" role="img" aria-label="{}"><title>{}</title>'
         "{}{}{}</svg>"
-    ).format(kind, says, says, Markup("").join(rules), bound, _line(values, top))
+    ).format(kind, says, says, Markup("").join(rules), bound, _line(values, top, axis))
 
 
-def _line(values: Sequence[Value], top: float) -> Markup:
-    step = _WIDE / max(1, len(values) - 1)
+def _line(values: Sequence[Value], top: float, axis: Axis) -> Markup:
     pieces: list[list[str]] = [[]]
-    for place, value in enumerate(values):
-        if value is None:
+    for place, (value, at) in enumerate(zip(values, axis.at, strict=True)):
+        if value is None or place in axis.after_silence:
             pieces.append([])
-        else:
-            pieces[-1].append(f"{place * step:.2f},{_at(value, top):.2f}")
+        if value is not None:
+            pieces[-1].append(f"{at:.2f},{_at(value, top):.2f}")
     drawn = Markup("")
     for each in pieces:
         if each[1:]:

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from placet.client import Certificate, Image
+from placet.client import Certificate, Release
 
 _CERTIFY = "certify"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release:
-    """`packages` are versions by name, or None where whoever asks may not see them; `verdicts` results by rule."""
+class Side:
+    """One of the two. `packages` are versions by name, or None where whoever asks may not see them; `verdicts` results
+    by rule."""
 
-    image: Image
+    release: Release
     labels: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, str] = field(default_factory=dict)
     packages: Mapping[str, str] | None = None
@@ -44,11 +45,11 @@ class Comparison:
         return not (self.digests or self.metrics or self.verdicts or self.packages)
 
 
-def compare(before: Release, after: Release) -> Comparison:
+def compare(before: Side, after: Side) -> Comparison:
     both = before.packages is not None and after.packages is not None
     return Comparison(
         digests=_between(_digests(before), _digests(after)),
-        metrics=_between(_metrics(before.image), _metrics(after.image)),
+        metrics=_between(_metrics(before.release), _metrics(after.release)),
         verdicts=_between(before.verdicts, after.verdicts),
         packages=_between(before.packages or {}, after.packages or {}) if both else None,
     )
@@ -84,20 +85,20 @@ def _said(certificate: Certificate | None) -> dict[str, Any]:
     return said
 
 
-def _digests(release: Release) -> dict[str, str | None]:
-    labels = release.labels
+def _digests(side: Side) -> dict[str, str | None]:
+    labels, release = side.labels, side.release
     return {
-        "source": release.image.source,
-        "image": release.image.image,
-        "format": release.image.format,
+        "source": release.source,
+        "image": release.image,
+        "format": release.format,
         "locked packages": labels.get("io.placet.lock"),
         "Python": labels.get("io.placet.python"),
         "base": labels.get("io.placet.base"),
     }
 
 
-def _metrics(image: Image) -> dict[str, float]:
-    return {each.metric: each.value for each in image.metrics}
+def _metrics(release: Release) -> dict[str, float]:
+    return {each.metric: each.value for each in release.metrics}
 
 
 def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from starlette.responses import Response
 
-from placet.client import Event, ModelDetail, Operation
+from placet.client import Event, ModelDetail, Operation, Verdict
 from placet.client.documents import ImagesPage
 from placet.errors import Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST
@@ -136,8 +136,35 @@ async def pipeline(visit: Visit) -> Response:
         operation=operation,
         title=title(operation),
         steps=STEPS,
+        warned=_warned(operation),
         build=await _build(visit, operation),
+        is_built_here=_is_built_here(operation),
+        has_log=await _has_log(visit, operation),
     )
+
+
+def _warned(operation: Operation) -> list[Verdict]:
+    """By what forbids nothing."""
+    return [each for each in operation.verdicts if each.on_fail == "warn" and each.result != "pass"]
+
+
+def _is_built_here(operation: Operation) -> bool:
+    """Or may be, as far as is known."""
+    is_release = operation.project is not None and operation.release is not None
+    return is_release and operation.built is not False and operation.command in ("deploy", "build")
+
+
+async def _has_log(visit: Visit, operation: Operation) -> bool:
+    """Whether its builder has written any: not before it began, nor once it is kept no more. Who looks at the page is
+    not to ask for what is not there."""
+    has_begun = any(each.name == "built" and each.state != "waiting" for each in operation.steps)
+    if not has_begun or not _is_built_here(operation):
+        return False
+    try:
+        async with visit.ask.build_log(operation.project or "", operation.release or 0):
+            return True
+    except (Refused, Unavailable):
+        return False
 
 
 def title(operation: Operation) -> str:

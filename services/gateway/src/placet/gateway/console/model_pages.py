@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from placet.client import Certificate, Command, Image, ModelDetail, Report
+from placet.client import Certificate, Command, ModelDetail, Release, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
-from placet.gateway.console.comparing import Release, compare, facts_of, packages_in, verdicts_of
+from placet.gateway.console.comparing import Side, compare, facts_of, packages_in, verdicts_of
 from placet.gateway.console.deploying import setback, title
 from placet.gateway.console.lineage import Origins, graph_of
+from placet.gateway.console.model_logs import line_of
 from placet.gateway.console.sources import changed_files
 from placet.gateway.console.visits import Visit
 
 _SENT = 100
 """Sources that were sent last, among which the one that serves is looked for."""
 _TAIL = 500
+_RELEASES = 50
+"""On a page."""
 _FIELDS = 100
+_IN_A_SNIPPET = 300
+"""Characters of a request that is written out in a snippet; a longer one is read from a file."""
+_SAMPLE = "{}-sample.json"
 _PLAIN_VALUES = (str, int, float, bool)
 _AT_REST = ("stopped", "quarantined", "failed", "refused", "deleted")
 """States in which nothing of a model serves."""
@@ -60,6 +65,7 @@ async def overview(visit: Visit) -> Response:
         last=None if model.operation is None else title(model.operation),
         setback=setback(model.operation),
         windows=model.windows,
+        spans=[(each.since, each.until) for each in model.windows],
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
         limits=_limits(certificate),
     )
@@ -102,12 +108,16 @@ async def attempt(visit: Visit) -> Response:
     form = _form(request)
     if form is not None and isinstance(request, dict):  # of one row: what is shown is what the form says
         request = {**request, "inputs": request["inputs"][:1]}
+    sent = {"inputs": []} if request is None else request
     return visit.page(
         "model_try.html",
         tab="try",
         model=model,
         example=example,
         request=None if request is None else json.dumps(request, indent=2),
+        sent=sent,
+        is_long=len(json.dumps(sent)) > _IN_A_SNIPPET,
+        file=_SAMPLE.format(model.project),
         form=form,
         why=why,
         serves=serves(model),
@@ -115,23 +125,41 @@ async def attempt(visit: Visit) -> Response:
     )
 
 
+async def sample(visit: Visit) -> Response:
+    """The request that the snippets read from a file where it is long."""
+    project = visit.place("project")
+    example = await visit.ask.example(project)
+    if example.request is None:
+        raise Unknown(f"{project} does not say what it takes", fix="give it a `model.sample` in placet.yaml")
+    headers = {"Content-Disposition": f'attachment; filename="{_SAMPLE.format(project)}"'}
+    return JSONResponse(example.request, headers=headers)
+
+
 async def releases(visit: Visit) -> Response:
+    """Every one that was asked for, newest first; those are paged by their numbers."""
     model = await visit.ask.model(visit.place("project"))
-    images = await visit.ask.images(project=model.project)
-    return visit.page("model_releases.html", tab="releases", model=model, images=images)
+    after = _release_of(visit.said("after"))
+    page = await visit.ask.releases_page(model.project, after=after, limit=_RELEASES)
+    return visit.page(
+        "model_releases.html",
+        tab="releases",
+        model=model,
+        releases=page.releases,
+        next=page.next,
+        is_first=after is None,
+    )
 
 
 async def comparison(visit: Visit) -> Response:
     """Of two of its releases, by their numbers: `before` and `after`."""
     model = await visit.ask.model(visit.place("project"))
-    images = {each.release: each for each in await visit.ask.images(project=model.project)}
-    pair = [_one_of(images, visit.said(name)) for name in ("before", "after")]
-    before, after = [await _release(visit, each) for each in pair]
+    before, after = [await _side(visit, model.project, visit.said(name)) for name in ("before", "after")]
     files, why = None, None
-    if before.image.source != after.image.source:
+    if before.release.source != after.release.source:
         try:
+            images = [_image_of(each.release) for each in (before, after)]
             async with visit.platform.comparing(visit.me.person):
-                files = await changed_files(visit.ask, before.image, after.image)
+                files = await changed_files(visit.ask, *images)
         except (Refused, Unavailable, Unreadable) as error:  # too large for a page, say, or kept no more
             why = error
     return visit.page(
@@ -146,26 +174,33 @@ async def comparison(visit: Visit) -> Response:
     )
 
 
-def _one_of(images: Mapping[int | None, Image], wanted: str | None) -> Image:
-    number = int(wanted) if wanted is not None and wanted.isascii() and wanted.isdigit() else None
-    if number is None or number not in images:
-        raise Unknown("there is no such release in the registry", fix="choose two of its releases")
-    return images[number]
-
-
-async def _release(visit: Visit, image: Image) -> Release:
+async def _side(visit: Visit, project: str, wanted: str | None) -> Side:
+    number = _release_of(wanted)
+    if number is None:
+        raise Unreadable("there are two releases to a comparison", fix="choose both, by their numbers")
+    release = await visit.ask.release(project, number)
     labels: dict[str, str] = {}
     certificate, packages = None, None
-    with suppress(Refused, Unavailable):  # it may have vanished, or the registry be away
-        labels = (await visit.ask.image(image.image)).labels
-    if image.certificate is not None:
+    if release.image is not None:
+        with suppress(Refused, Unavailable):  # it may have vanished, or the registry be away
+            labels = (await visit.ask.image(release.image)).labels
+    if release.certificate is not None:
         with suppress(Refused):
-            certificate = await visit.ask.certificate(image.certificate)
+            certificate = await visit.ask.certificate(release.certificate)
     seen = facts_of(certificate)
     if seen is not None:
         with suppress(Forbidden):
             packages = packages_in((await visit.ask.facts([seen])).get(seen))
-    return Release(image=image, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
+    return Side(release=release, labels=labels, verdicts=verdicts_of(certificate), packages=packages)
+
+
+def _image_of(release: Release) -> str:
+    if release.image is None:
+        raise Refused(
+            f"release {release.release} came to no image that its source could be read by",
+            fix="`placet status OPERATION` says how far it came",
+        )
+    return release.image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +231,9 @@ async def logs(visit: Visit) -> Response:
         "model_logs.html",
         tab="logs",
         model=model,
-        lines=lines[-_TAIL:],
+        lines=[line_of(each) for each in lines[-_TAIL:]],
+        written=lines[-_TAIL:],
+        is_raw=visit.said("raw") == "1",
         release=shown,
         kept=kept,
         why=why,

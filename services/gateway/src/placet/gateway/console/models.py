@@ -21,6 +21,7 @@ _SEARCHED = re.compile(r"[a-z0-9-]{1,100}")
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """`rate` is requests a minute, `failed` the share of them that the model failed; None where nothing was asked.
+    `spans` are when each of its `drift` was measured.
     `setback` says that what was asked for last did not come about, beside what serves."""
 
     model: WatchedModel
@@ -28,6 +29,7 @@ class Card:
     failed: float | None
     requests: list[float | None]
     drift: list[float | None]
+    spans: list[tuple[str, str]]
     setback: str | None = None
 
 
@@ -66,6 +68,7 @@ def _card(model: WatchedModel) -> Card:
         failed=None if last is None or not last.requests else last.errors / last.requests,
         requests=[float(each.requests) for each in model.windows],
         drift=[each.psi for each in of_release],
+        spans=[(each.since, each.until) for each in of_release],
         setback=setback(model.operation) if model.state == "live" else None,
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placet.client import Client, Image
+from placet.client import Client
 from placet.projects.archive import Limits, ReadFile, read_files
 
 _LIMITS = Limits(max_archive=64 << 20, max_unpacked=256 << 20)
@@ -52,12 +52,13 @@ class ChangedFiles:
     more: int = 0
 
 
-async def changed_files(ask: Client, before: Image, after: Image) -> ChangedFiles:
-    """Raises as fetching them does, and TooLarge and Refused for what is not compared on a page."""
+async def changed_files(ask: Client, before: str, after: str) -> ChangedFiles:
+    """Of the sources that two images were made from. Raises as fetching them does, and TooLarge and Refused for what is
+    not compared on a page."""
     with tempfile.TemporaryDirectory(prefix="placet-sources-") as made:
         pair = Path(made) / "before", Path(made) / "after"
         for image, archive in zip((before, after), pair, strict=True):
-            await ask.download_source(image.image, archive, most=_LIMITS.max_archive)
+            await ask.download_source(image, archive, most=_LIMITS.max_archive)
         return await asyncio.to_thread(between, *pair)
 
 

@@ -88,6 +88,7 @@ class Views:
             "part": part,
             "event_name": event_name,
             "compact": compact,
+            "literal": repr,
             "in_a_line": in_a_line,
             "web": web,
         }
@@ -282,8 +283,8 @@ def in_a_line(value: Any) -> str:
 
 
 def compact(value: Any) -> str:
-    """JSON in one line, as a shell's single quotes and Python take it."""
-    return json.dumps({"inputs": []} if value is None else value).replace("'", "\\u0027")
+    """JSON in one line, as a shell's single quotes take it."""
+    return json.dumps(value).replace("'", "\\u0027")
 
 
 def event_name(type: str) -> str:

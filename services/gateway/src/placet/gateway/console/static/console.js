@@ -113,21 +113,76 @@ if (operation) {
 
 // Logs.
 
-async function readInto(pre, path, signal) {
+async function readInto(shown, path, signal, lines = null) {
   const answer = await fetch(path, { signal });
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail || `the platform answered ${answer.status}`);
-  pre.textContent = "";
+  shown.textContent = "";
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let shown = 0;
+  let read = 0;
   for (;;) {
     const { value, done } = await reader.read();
-    if (done) return shown;
-    shown += value.length;
-    const isAtEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 24;
-    pre.append(value);
-    while (pre.childNodes.length > 2000) pre.firstChild.remove();
-    if (isAtEnd) pre.scrollTop = pre.scrollHeight;
+    const isAtEnd = shown.scrollTop + shown.clientHeight >= shown.scrollHeight - 24;
+    if (lines) shown.append(...(done ? lines.rest() : lines.of(value))); else if (!done) shown.append(value);
+    while (shown.childNodes.length > 2000) shown.firstChild.remove();
+    if (isAtEnd) shown.scrollTop = shown.scrollHeight;
+    if (done) return read;
+    read += value.length;
   }
+}
+
+// Lines of a log as people read them, as `console/model_logs.py` has them: only ever as text.
+
+const LONGEST = 1 << 16;
+const TONES = { warning: "warn", error: "bad", critical: "bad" };
+
+function logLines() {
+  let begun = "";
+  return {
+    of(text) {
+      const parts = (begun + text).split("\n");
+      begun = parts.pop();
+      if (begun.length > LONGEST) { parts.push(begun); begun = ""; }
+      return parts.map(lineOf);
+    },
+    rest() { const last = begun; begun = ""; return last ? [lineOf(last)] : []; },
+  };
+}
+
+function element(name, text, className = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  made.className = className;
+  return made;
+}
+
+function lineOf(written) {
+  const line = element("div", "");
+  const said = ownLine(written);
+  if (!said) { line.textContent = written; return line; }
+  const { time, level, event, ...more } = said;
+  const utc = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:\+00:00|Z)$/.exec(time);
+  const tone = Object.hasOwn(TONES, level) ? TONES[level] : "soft";
+  line.append(element("span", utc ? `${utc[1]} ${utc[2]}` : time, "soft"), " ", element("span", level, `level ${tone}`), ` ${event}`);
+  const texts = [];
+  for (const [name, value] of Object.entries(more)) {
+    if (typeof value === "string" && value.includes("\n")) texts.push([name, value]);
+    else line.append(" ", element("span", `${name}=${/^[\w.:/@+%-]+$/.test(value) && typeof value === "string" ? value : JSON.stringify(value)}`, "soft"));
+  }
+  for (const [name, value] of texts) {
+    const text = element("pre", value), details = document.createElement("details");
+    text.tabIndex = 0;
+    details.append(element("summary", name), text);
+    line.append(details);
+  }
+  return line;
+}
+
+function ownLine(written) {
+  if (!written.startsWith("{") || written.length > LONGEST) return null;
+  try {
+    const said = JSON.parse(written);
+    return said && ["time", "level", "event"].every((name) => typeof said[name] === "string") ? said : null;
+  } catch { return null; }
 }
 
 const switched = find("follow");
@@ -139,7 +194,7 @@ if (switched) {
     stop = new AbortController();
     const { signal } = stop;
     for (let wait = 500; !signal.aborted; wait = Math.min(2 * wait, 8000)) {
-      try { if (await readInto(find("log"), switched.dataset.follow, signal)) wait = 500; } catch { /* asked again */ }
+      try { if (await readInto(find("log"), switched.dataset.follow, signal, find("log").classList.contains("lines") ? logLines() : null)) wait = 500; } catch { /* asked again */ }
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   };
@@ -177,6 +232,15 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "Copy"; }, 2000);
 });
 
+// What a model answered. A problem has its words once for people and once more for clients of its protocol.
+
+function answerIn(text, isGood) {
+  let said;
+  try { said = JSON.parse(text); } catch { return text; }
+  if (isGood || typeof said?.detail !== "string") return JSON.stringify(said, null, 2);
+  return typeof said.fix === "string" && said.fix ? `${said.detail}\n${said.fix}` : said.detail;
+}
+
 // A model's form.
 
 const attempt = find("try");
@@ -204,8 +268,7 @@ if (attempt) {
         method: "POST", body: find("body").value,
         headers: { "Content-Type": "application/json", "X-Placet-Proof": proof() },
       });
-      const text = await said.text();
-      try { answer.textContent = JSON.stringify(JSON.parse(text), null, 2); } catch { answer.textContent = text; }
+      answer.textContent = answerIn(await said.text(), said.ok);
       answer.className = said.ok ? "" : "bad";
     } catch (error) {
       answer.textContent = `The platform does not answer: ${error.message}`;
