@@ -207,7 +207,9 @@ def test_verdicts_that_did_not_pass_come_first_with_why_and_the_exception() -> N
 
 
 def test_an_exception_ends_with_its_last_day() -> None:
-    assert end_of("2027-01-31") == datetime(2027, 2, 1, tzinfo=UTC)
+    assert end_of("2027-01-31") == datetime(2027, 1, 31, 23, 59, 59, 999_000, tzinfo=UTC), (
+        "told as of that day"
+    )
     for wrong in ("", "31.1.2027", "9999-12-31", "2027-02-30"):
         with pytest.raises(Unreadable):
             end_of(wrong)

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from placet.client import Client
+from placet.errors import Refused
 from placet.gateway.console import session
 
 from tests.unit.client.fake_platform import ADMIN, IMAGE, FakePlatform
@@ -74,3 +76,23 @@ async def test_where_no_other_model_is_nothing_is_asked(
         a_model(platform, **there)
     assert (await deploy(admin, project="wine")).status_code == 303
     assert asked(platform) == [("wine", {"image": IMAGE}, None)]
+
+
+async def test_a_git_address_that_is_refused_is_still_in_its_form(
+    admin: httpx.AsyncClient, platform: FakePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise Refused("there is no <such> address", fix="give one with https://")
+
+    monkeypatch.setattr(Client, "command", refuse)
+    form = {"proof": session.proof_of(ADMIN), "git": 'not a "url"', "project": "wine", "canary": "20"}
+    page = await admin.post("/console/deploy", data=form)
+    assert page.status_code == 422
+    kept = re.findall(r'<input id="(git|project|canary)"[^>]* value="([^"]*)"', page.text)
+    assert {name: unescape(value) for name, value in kept} == {
+        "git": 'not a "url"',
+        "project": "wine",
+        "canary": "20",
+    }
+    assert "there is no &lt;such&gt; address" in page.text
+    assert "give one with" in page.text

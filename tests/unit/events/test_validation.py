@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from placet.events.validation import in_words
+from placet.gateway.api import DIGEST, NAME
 from placet.projects import PROJECT_PATTERN
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -59,6 +60,16 @@ def _never(value: str) -> str:
             Annotated[str, Field(pattern=PROJECT_PATTERN)],
             "A",
             "must be 3 to 40 characters: a to z, 0 to 9 and -, beginning with a letter and not ending with -",
+        ),
+        (
+            Annotated[str, Field(pattern=DIGEST)],
+            "abc",
+            "must be a digest: sha256: and 64 of 0 to 9 and a to f",
+        ),
+        (
+            Annotated[str, Field(pattern=NAME)],
+            "é",
+            "must be letters without accents, digits and signs such as - and . alone",
         ),
         (Annotated[list[int], Field(min_length=1)], [], "must have 1 entries or more"),
         (Annotated[str, AfterValidator(_never)], "a", "must be something else"),

@@ -105,6 +105,38 @@ def test_of_a_rule_about_many_it_is_told_of_how_many(counted: str, said: str) ->
     assert words == f"at stage certify it refuses where it is not so {said} != ''"
 
 
+def test_what_is_required_is_said_in_words_where_these_are_wanted() -> None:
+    new = version(("most: 100", "most: 50"), ("id: named", "id: called"), ("id: signed", "id: sealed"))
+    said = {each.words for each in changes(ONE, new, in_words=True)}
+    assert not any(
+        "params." in each or "image.signed" in each or "!=" in each
+        for each in said - {"params.most 100 → 50"}
+    )
+    [waits] = {each for each in said if "certify" in each}
+    assert waits.startswith("at stage certify it waits for people, for up to 14d, where it is not so that ")
+
+
+def test_what_people_can_still_do_is_waited_for_and_not_refused(engine: Engine) -> None:
+    facts = {"model": {"size": 1, "name": "a"}, "image": {"signed": False}}
+    none = version(("id: signed", "id: other"), ("require: image.signed", "require: 'true'"))
+    past = [
+        Past(stage="certify", facts=facts),
+        Past(stage="certify", facts=facts, refused_by_others=True),
+        Past(stage="certify", facts={**facts, "image": {"signed": True}}),
+    ]
+    told = decided_by_both(engine, none, ONE, past)
+    assert [(each.before, each.after) for each in told] == [
+        ("passed", "awaiting"),
+        ("refused", "refused"),
+        ("passed", "passed"),
+    ]
+    assert [each.before for each in decided_by_both(engine, ONE, none, past)] == [
+        "awaiting",
+        "refused",
+        "passed",
+    ]
+
+
 def test_a_decision_flips_where_only_one_of_both_refuses(engine: Engine) -> None:
     past = [Past(stage="submit", facts={"model": {"size": size, "name": ""}}) for size in (10, 70, 200)]
     kept, flipped, refused = decided_by_both(engine, ONE, STRICTER, past)

@@ -23,6 +23,7 @@ from placet.rules.difference import Change, changes
 from placet.rules.policy import asks_about
 
 TELL_EVERY = 1000
+_WOULD = {"passed": "be let pass", "awaiting": "wait for people", "refused": "be refused"}
 ADVISORIES = "advisories"
 """The fact that is looked up anew for what runs."""
 
@@ -88,7 +89,7 @@ def _tell_history(history: Redecided, new: Policy, screen: Screen) -> None:
     screen.result(f"of {counted(history.decided, 'past decision')} {others}")
     for judgement, decision in history.flips:
         release = f"{judgement.project} {judgement.release} ({judgement.stage}, {judgement.at})"
-        screen.result(f"  {release} would be {'refused' if decision.is_refused else 'let pass'}")
+        screen.result(f"  {release} would {_WOULD[decision.after]}")
         for verdict in decision.refusals:
             was = verdict.why if decision.is_refused else f"no more refused for: {verdict.why}"
             for line in in_words(was or verdict.title, rule=verdict.rule):
@@ -121,8 +122,8 @@ def _document(old: Policy, new: Policy, found: Sequence[Change], history: Redeci
             "stage": judgement.stage,
             "at": judgement.at,
             "certificate": judgement.certificate,
-            "before": "refused" if decision.was_refused else "passed",
-            "after": "refused" if decision.is_refused else "passed",
+            "before": decision.before,
+            "after": decision.after,
             "rules": [
                 {"rule": each.rule, "result": each.result, "why": each.why, "fix": each.fix}
                 for each in decision.refusals

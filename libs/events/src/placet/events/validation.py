@@ -50,12 +50,22 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
+_DIGEST = "must be a digest: sha256: and 64 of 0 to 9 and a to f"
 _LIKE: Mapping[str, str] = {
+    r"^sha256:[0-9a-f]{64}$": _DIGEST,
+    r"^sha256:[0-9a-f]{64}(?![\s\S])": _DIGEST,
+    r"^[ -~]+$": "must be letters without accents, digits and signs such as - and . alone",
+    r"^[a-z0-9-]+$": "must be of a to z, 0 to 9 and - alone",
+    r"^\P{C}+$": "must be one line of text that can be seen",
+    r"^[\P{C}\n]+$": "must be text that can be seen",
+    r"^[a-z0-9-]+/[1-9][0-9]{0,8}$": "must be a project and the number of a release, such as churn/3",
+    r"^person:[0-9a-f-]{36}$": "must be a person's id as events have it, person: and 36 characters",
+    r"^[1-9][0-9]{0,2}[hd]$": "must be a time such as 12h or 7d",
     r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$": (
         "must be 3 to 40 characters: a to z, 0 to 9 and -, beginning with a letter and not ending with -"
     ),
 }
-"""Patterns that people meet, in words: of the names of projects and teams."""
+"""Patterns that people meet, in words: of names of projects and teams, digests, identifiers, sentences."""
 
 
 def in_words(error: Mapping[str, Any]) -> str:

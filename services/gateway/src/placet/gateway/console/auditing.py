@@ -139,6 +139,7 @@ async def then(visit: Visit) -> Response:
         failed=failed,
         found=found,
         titles=KINDS,
+        may_name=not ERASERS.isdisjoint(visit.me.roles),
         called=partial(_called, await _names(visit, found.shown.get("token", []))),
     )
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from placet.client import Event, ModelDetail, Operation, Verdict
 from placet.client.documents import ImagesPage
-from placet.errors import Refused, Unavailable, Unknown, Unreadable
+from placet.errors import PlacetError, Refused, Unavailable, Unknown, Unreadable
+from placet.events.problems import problem_of
 from placet.gateway.console.auditing import LAST
 from placet.gateway.console.visits import Visit
 from placet.projects.archive import ALWAYS_IGNORED
@@ -41,6 +42,8 @@ async def form(visit: Visit) -> Response:
     return visit.page(
         "deploy.html",
         way=visit.said("from") or "folder",
+        filled={},
+        error=None,
         left_out=_LEFT_OUT,
         ignore_file=IGNORE_FILE,
         may=_may(visit),
@@ -95,15 +98,23 @@ async def begin(visit: Visit) -> Response:
             return visit.page(
                 "deploy_confirm.html", model=there, image=image, own=own, picked=picked, canary=canary
             )
-    begun = await visit.ask.command(
-        "deploy",
-        project=project,
-        git=git or None,
-        image=image,
-        digest=digest or None,
-        canary=canary,
-        key=visit.given("key") or None,
-    )
+    try:
+        begun = await visit.ask.command(
+            "deploy",
+            project=project,
+            git=git or None,
+            image=image,
+            digest=digest or None,
+            canary=canary,
+            key=visit.given("key") or None,
+        )
+    except PlacetError as error:
+        if not git:
+            raise
+        filled = {"git": git, "project": project or "", "canary": visit.given("canary")}
+        return visit.page(
+            "deploy.html", problem_of(error)[0], way="git", filled=filled, error=error, may=_may(visit)
+        )
     return visit.go(f"/console/operations/{begun.operation}")
 
 

@@ -76,9 +76,9 @@ async def _page(visit: Visit, filled: dict[str, str], error: PlacetError | None 
 
 
 def end_of(day: str) -> datetime:
-    """The end of a day in UTC. Raises Unreadable."""
+    """The last moment of a day in UTC, which is told as of that day. Raises Unreadable."""
     try:
         begins = datetime.combine(datetime.strptime(day, "%Y-%m-%d").date(), time(), UTC)  # noqa: DTZ007 - a day
-        return begins + timedelta(days=1)
+        return begins + timedelta(days=1) - timedelta(milliseconds=1)
     except (ValueError, OverflowError) as error:
         raise Unreadable(f"{day[:40]!r} is no day", fix="give one such as 2027-01-31") from error

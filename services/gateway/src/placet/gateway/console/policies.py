@@ -176,7 +176,7 @@ async def effect(visit: Visit) -> Response:
         tab="policies",
         old=old,
         new=new,
-        changes=changes(compared, new),
+        changes=changes(compared, new, in_words=True),
         is_known=any(each.policy == new.id for each in versions),
         file=None if digest else file,
         warn_first=visit.given("warn_first"),
