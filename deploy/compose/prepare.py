@@ -26,10 +26,10 @@ import asyncpg
 from placet.trust import KeySet, SigningKey
 
 SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
-SECRETS = Path("/secrets")
+SECRETS = Path(os.environ.get("PLACET_SECRETS") or "/secrets")
 VOLUMES = Path("/volumes")
 """Those that are to be the services' user's, and were made as root's."""
-DEFINITIONS = Path("/placet/definitions.json")
+DEFINITIONS = Path(__file__).with_name("definitions.json")
 USER = 65532
 DATABASE = "placet"
 OWNER = "placet_owner"

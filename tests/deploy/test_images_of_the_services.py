@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from secrets import token_hex
 
-import docker
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from docker.models.containers import Container
 
-from tests.deploy.conftest import BASE_SCRIPT
-from tests.support.servers import DockerEngine, Registry
+from tests.deploy.images_of_services import RESTRICTED, Images
 from tools import workspace
 
-RESTRICTED = {
-    "read_only": True,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "network_mode": "none",
-    "tmpfs": {"/tmp": ""},
-}
 # But for what loads models, which come with packages of their own.
 IMPORT_ALL = """
 import importlib, os, pathlib
@@ -42,92 +26,6 @@ for path in found:
 print(len(found), os.getuid(), os.getgid())
 """
 TELL = "import json, shutil; print(json.dumps([each for each in {names!r} if shutil.which(each)]))"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Images:
-    client: docker.DockerClient
-    prefix: str
-    python: str
-    base: str
-    address: str | None
-
-    def build(self, *services: str, tag: str, anew: bool = False) -> None:
-        options = ["--prefix", self.prefix, "--tag", tag, "--python", self.python, "--base", self.base]
-        environment = {**os.environ, **({"DOCKER_HOST": self.address} if self.address else {})}
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "tools.images", *services, *options, "--network", "host"),
-                *(["--no-cache"] if anew else []),
-            ],
-            cwd=workspace.ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def name(self, service: str, tag: str = "one") -> str:
-        return f"{self.prefix}{service}:{tag}"
-
-    def said(self, service: str, *command: str) -> str:
-        said: bytes = self.client.containers.run(
-            self.name(service), list(command), entrypoint="python3", remove=True, **RESTRICTED
-        )
-        return said.decode()
-
-    @contextmanager
-    def created(self, service: str, tag: str = "one") -> Iterator[Container]:
-        container = self.client.containers.create(self.name(service, tag))
-        try:
-            yield container
-        finally:
-            container.remove()
-
-    def files(self, service: str, tag: str = "one") -> dict[str, tuple[str, int, str]]:
-        """What is below /usr/lib/placet: kind, rights and digest or target of each."""
-        found = {}
-        with self.created(service, tag) as container:
-            stream, _ = container.get_archive("/usr/lib/placet")
-            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-                for member in archive:
-                    content = archive.extractfile(member)
-                    digest = hashlib.sha256(content.read()).hexdigest() if content else member.linkname
-                    found[member.name] = (member.type.decode(), member.mode, digest)
-        return found
-
-
-@pytest.fixture(scope="module")
-def images(
-    client: docker.DockerClient, docker_engine: DockerEngine, registry: Registry, base: str
-) -> Iterator[Images]:
-    def based(repository: str, *packages: str) -> str:
-        more = [word for package in packages for word in ("--add", package)]
-        made = subprocess.run(
-            [sys.executable, BASE_SCRIPT, registry.url, "--repository", repository, *more],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert made.returncode == 0, made.stderr
-        name = f"{registry.address}/{made.stdout.strip()}"
-        client.images.pull(name)
-        return name
-
-    images = Images(
-        client=client,
-        prefix=f"placet-{token_hex(4)}-",
-        python=based("bases/python-pip", "python3-pip", "ca-certificates"),
-        base=based("bases/python-git", "git"),
-        address=docker_engine.address,
-    )
-    images.build(tag="one")
-    yield images
-    if docker_engine.address is None:  # else it goes with all that is in it
-        for image in client.images.list():
-            if any(tag.startswith(images.prefix) for tag in image.tags):
-                client.images.remove(image.id, force=True)
 
 
 @pytest.mark.parametrize("service", workspace.SERVICES)

@@ -3,13 +3,19 @@
 It runs images that a registry on this machine holds, and its containers are reached at their own addresses, on a
 network that the test makes. A private daemon leaves the machine's network alone: it has neither bridge nor rules of its
 own.
+
+Where containers have to reach what is outside, and ports are published, a daemon needs both. Such a one is in a network
+of its own: two with rules in one network flush each other's when they start.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 from docker.errors import DockerException
@@ -25,6 +31,13 @@ class DockerEngine:
     lifecycle: Lifecycle
     address: str | None
     """`unix:///…`; none means what the environment says."""
+    published_at: str = "127.0.0.1"
+    """Where this machine reaches the ports that containers publish to all addresses."""
+
+    @property
+    def is_private(self) -> bool:
+        """It goes with all that is in it."""
+        return self.address is not None
 
     def client(self) -> docker.DockerClient:
         """Of whoever asks, to be closed."""
@@ -82,3 +95,65 @@ def run_locally() -> DockerEngine:
     engine = DockerEngine(lifecycle=server, address=address)
     server.start()
     return engine
+
+
+IN_OWN_NETWORK = Path(__file__).with_name("in_own_network.sh")
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+NEEDED_APART = ("dockerd", "unshare", "nsenter", "ip", "iptables")
+
+
+def can_run_apart() -> str | None:
+    there = all(shutil.which(program) for program in NEEDED_APART)
+    return shutil.which("dockerd") if there and os.geteuid() == 0 else None
+
+
+class _DaemonApart(_Daemon):
+    """`rules` are what this machine's iptables are told, so that its containers reach what this machine does."""
+
+    rules: tuple[tuple[str, ...], ...] = ()
+
+    def start(self) -> None:
+        for table, where, *rule in self.rules:
+            _iptables(table, *where.split(), *rule)
+        super().start()
+
+    def remove(self) -> None:
+        super().remove()
+        for table, where, *rule in self.rules:
+            _iptables(table, "-D", where.split()[1], *rule)
+
+
+def run_apart() -> DockerEngine:
+    """With bridge and rules. Its addresses are of those that are for carriers' own networks, and of no machine's."""
+    program = can_run_apart()
+    if program is None:
+        raise DidNotStart(f"root starts it, and there have to be {', '.join(NEEDED_APART)}")
+    directory = private_directory("docker")
+    address = f"unix://{directory}/docker.sock"
+    block = f"100.{64 + secrets.randbelow(64)}"
+    interface, outer, inner = f"placet{secrets.token_hex(3)}", f"{block}.0.1", f"{block}.0.2"
+    server = _DaemonApart(
+        "dockerd",
+        [
+            *("unshare", "--net", "sh", str(IN_OWN_NETWORK), interface, outer, inner, program),
+            *("--host", address, "--bip", f"{block}.1.1/24"),
+            *("--default-address-pool", f"base={block}.128.0/17,size=26"),
+            *("--data-root", str(directory / "data"), "--exec-root", str(directory / "exec")),
+            *("--pidfile", str(directory / "docker.pid")),
+        ],
+        directory=directory,
+        is_ready=lambda: engine.is_ready(),
+    )
+    server.rules = (
+        ("nat", "-I POSTROUTING", "-s", f"{block}.0.0/16", "!", "-o", interface, "-j", "MASQUERADE"),
+        ("filter", "-I FORWARD", "-i", interface, "-j", "ACCEPT"),
+        ("filter", "-I FORWARD", "-o", interface, "-j", "ACCEPT"),
+    )
+    engine = DockerEngine(lifecycle=server, address=address, published_at=inner)
+    FORWARDING.write_text("1")  # as an engine does that is in the machine's own network
+    server.start()
+    return engine
+
+
+def _iptables(table: str, *words: str) -> None:
+    subprocess.run(["iptables", "--wait", "-t", table, *words], check=True, capture_output=True)
