@@ -64,7 +64,16 @@ class Stack:
 
     def compose(self, *words: str) -> str:
         done = subprocess.run(
-            [self.program, "compose", "--env-file", "settings.env", *_files(self.folder), *words],
+            [
+                self.program,
+                "compose",
+                "--progress",
+                "quiet",
+                "--env-file",
+                "settings.env",
+                *_files(self.folder),
+                *words,
+            ],
             cwd=self.folder,
             env=_environment(self.images),
             capture_output=True,
@@ -75,7 +84,7 @@ class Stack:
         return done.stdout
 
     def up(self) -> None:
-        self.compose("up", "--detach", "--wait", "--no-build", "--quiet-pull")
+        self.compose("up", "--detach", "--wait", "--no-build", "--pull", "never")
 
     def containers(self) -> Mapping[str, Container]:
         """By the names of their services, also of those that are over."""

@@ -1,6 +1,7 @@
 """docker-compose.yml, booted in a real engine from nothing: what it does, keeps to itself, and survives.
 
-One stack serves all tests, each of which leaves it whole. Models serve through everything that is not on their way.
+One stack serves all tests, each of which leaves it whole. Models serve through everything that is not on their way. The
+images that it starts are looked at first.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from docker.errors import NotFound
 from placet.client import Operation
 
 from tests.deploy.compose_stack import RUN, SERVICES, WITHIN, Stack, paused
+from tests.deploy.images_suite import AllImages, EachImage, OfflineImages
 from tests.support.eventually import eventually
 from tests.support.load import Load, constant_load
 from tests.system.models import write_project
@@ -42,6 +44,21 @@ for path in sorted(pathlib.Path("/secrets").rglob("*")):
         found[str(path)] = [path.read_text(), path.stat().st_mtime_ns]
 print(json.dumps(found))
 """
+
+
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for eight images and six more
+
+
+class TestEachImage(EachImage):
+    pass
+
+
+class TestAllImages(AllImages):
+    pass
+
+
+class TestOfflineImages(OfflineImages):
+    pass
 
 
 class Weights:

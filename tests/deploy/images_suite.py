@@ -1,18 +1,26 @@
-"""The images of the six services, built as `make images` does from bases that nobody has to pull, in a real engine."""
+"""The images of the six services, built as `make images` does from bases that nobody has to pull, in a real engine.
+
+They are looked at where docker-compose.yml is booted with them: the tests of one file are in one process, and images
+take minutes to build.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.deploy.images_of_services import RESTRICTED, Images
+from tests.deploy.images_of_services import OFFLINE, RESTRICTED, Images, asking
+from tests.support.servers import DockerEngine
 from tools import workspace
 
 # But for what loads models, which come with packages of their own.
@@ -29,7 +37,7 @@ TELL = "import json, shutil; print(json.dumps([each for each in {names!r} if shu
 
 
 @pytest.mark.parametrize("service", workspace.SERVICES)
-class TestEach:
+class EachImage:
     def test_it_runs_as_nobody_with_nothing_to_write_to(self, images: Images, service: str) -> None:
         said = images.said(service, "-m", f"placet.{service}", "--help-settings")
         assert "PLACET_DATABASE_URL" in said
@@ -79,19 +87,54 @@ class TestEach:
         assert labels["org.opencontainers.image.revision"].removesuffix("-changed") == head
 
 
-def test_the_same_files_are_made_again(images: Images) -> None:
-    """Of one that has compiled packages, on an engine that remembers nothing of the last time."""
-    images.build("indexer", tag="two", anew=True)
-    assert images.files("indexer", "two") == images.files("indexer")
+class AllImages:
+    def test_the_same_files_are_made_again(self, images: Images) -> None:
+        """Of one that has compiled packages, on an engine that remembers nothing of the last time."""
+        images.build("indexer", tag="two", anew=True)
+        assert images.files("indexer", "two") == images.files("indexer")
+
+    def test_what_is_not_a_service_is_told(self, images: Images) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.images", "gatekeeper"],
+            cwd=workspace.ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "gateway" in done.stderr
 
 
-def test_what_is_not_a_service_is_told(images: Images) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tools.images", "gatekeeper"],
-        cwd=workspace.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "gateway" in done.stderr
+class OfflineImages:
+    """What a site has that can pull nothing: `deploy/offline/images.py`."""
+
+    def test_there_is_one_for_each_that_the_compose_file_asks_for(self, images: Images) -> None:
+        file = (workspace.ROOT / "docker-compose.yml").read_text()
+        asked = set(re.findall(r"\$\{(PLACET_\w+_IMAGE):-", file))
+        assert images.bases.keys() == asked
+        for name in images.bases.values():
+            assert images.client.images.get(name).attrs["Config"]["User"] in ("65532", "postgres", "rabbitmq")
+
+    def test_the_same_packages_give_the_same_image(self, images: Images) -> None:
+        name = images.bases["PLACET_HAPROXY_IMAGE"]
+        before = images.client.images.get(name).id
+        assert self.made(images.engine, "haproxy") == f"PLACET_HAPROXY_IMAGE={name}\n"
+        assert images.client.images.get(name).id == before
+
+    def test_what_is_none_is_told_with_what_there_is(self, images: Images) -> None:
+        assert "there are python, service, model, " in self.made(images.engine, "nginx", status=2)
+
+    def test_an_engine_that_is_away_is_told(self, images: Images, tmp_path: Path) -> None:
+        nowhere = replace(images.engine, address=f"unix://{tmp_path}/nobody.sock")
+        assert "DOCKER_HOST" in self.made(nowhere, "haproxy", status=1)
+
+    def made(self, engine: DockerEngine, *names: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, str(OFFLINE), *names],
+            env=asking(engine),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stderr if status else done.stdout
