@@ -222,12 +222,12 @@ def booted(program: str, images: Images, folder: Path) -> Iterator[Stack]:
             platform = Platform(url=url, token=token, git=git, state=folder / "state")
             yield Stack(program=program, images=images, name=name, folder=folder, platform=platform)
         finally:
-            for model in stack.client.containers.list(
-                all=True, filters={"label": f"io.placet.platform={name}"}
-            ):
-                model.remove(force=True)
+            # First, or who starts models would start them again.
             stack.compose("down", "--volumes", "--timeout", "0")
-            for network in stack.client.networks.list(filters={"label": f"io.placet.platform={name}"}):
+            ours = {"label": f"io.placet.platform={name}"}
+            for model in stack.client.containers.list(all=True, filters=ours):
+                model.remove(force=True)
+            for network in stack.client.networks.list(filters=ours):
                 network.remove()
 
 

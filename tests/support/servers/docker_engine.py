@@ -34,6 +34,8 @@ class DockerEngine:
     """`unix:///…`; none means what the environment says."""
     published_at: str = "127.0.0.1"
     """Where this machine reaches the ports that containers publish to all addresses."""
+    outside: str | None = None
+    """An address of this machine that is in none of its networks."""
 
     @property
     def is_private(self) -> bool:
@@ -161,7 +163,7 @@ def run_apart() -> DockerEngine:
         directory=directory,
         is_ready=lambda: engine.is_ready(),
     )
-    engine = DockerEngine(lifecycle=server, address=address, published_at=inner)
+    engine = DockerEngine(lifecycle=server, address=address, published_at=inner, outside=outer)
     # So that its containers reach what this machine does.
     FORWARDING.write_text("1")  # as an engine does that is in the machine's own network
     for table, chain, *rule in (
