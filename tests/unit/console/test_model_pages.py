@@ -236,6 +236,17 @@ async def test_releases_are_paged_by_their_numbers(admin: httpx.AsyncClient, pla
     assert "is no release" in await text(admin, "/console/models/wine/releases?after=x", 400)
 
 
+async def test_releases_of_an_earlier_version_are_missed_and_how_they_come_back_is_said(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    a_model(platform, release=3)
+    told = []
+    for known in ([], [release(3)], [release(3), replaced(2, 3), replaced(1, 2)]):
+        platform.releases = known
+        told.append("placet audit rebuild gateway" in await text(admin, "/console/models/wine/releases"))
+    assert told == [True, True, False]
+
+
 async def test_why_a_release_serves_no_more_is_said_and_its_image_may_be_gone(
     admin: httpx.AsyncClient, platform: FakePlatform
 ) -> None:
