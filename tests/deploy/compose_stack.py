@@ -201,6 +201,10 @@ def booted(program: str, images: Images, folder: Path) -> Iterator[Stack]:
     what_the_repository_has(folder)
     own_certificates(folder)
     address = engine.address or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        sources.cannot_be_had(
+            "docker", "its processes are another machine's, and here they are looked at and killed"
+        )
     settings = {
         **images.bases,
         "PLACET_NAME": name,
