@@ -9,7 +9,9 @@ import hypothesis
 import pytest
 
 # Suites that are classes of other modules say what they saw, as tests do.
-pytest.register_assert_rewrite("tests.contract", "tests.faults", "tests.support", "tests.system")
+pytest.register_assert_rewrite(
+    "tests.contract", "tests.deploy", "tests.faults", "tests.support", "tests.system"
+)
 
 from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources  # noqa: E402
 

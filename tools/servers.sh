@@ -19,6 +19,10 @@ command -v go > /dev/null || missing+=(golang-go)
 [ -d /usr/share/gocode/src/golang.org/x/mod ] || missing+=(golang-golang-x-mod-dev) # what Go is asked for
 command -v cc > /dev/null || missing+=(gcc libc6-dev) # the disk that loses power, tests/faults/disk.c
 command -v dockerd > /dev/null || [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ] || missing+=(docker.io)
+command -v ip > /dev/null || missing+=(iproute2) # an engine in a network of its own
+command -v iptables > /dev/null || missing+=(iptables)
+compose=/usr/local/lib/docker/cli-plugins/docker-compose
+[[ "$(docker compose version --short 2> /dev/null)" =~ ^v?[2-9] ]] || missing+=(docker-compose)
 for program in "$@"; do
     command -v "$program" > /dev/null || missing+=("$program")
 done
@@ -40,11 +44,53 @@ if [ ! -e "$policy" ]; then
     chmod +x "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
+# Version 2 is a plugin of docker. This release of Debian may have version 1 alone, a program by itself; a later one has
+# a plugin that needs nothing but the C library. It is taken from there by itself, with apt's settings, lists and state
+# in a folder that goes again, so that nothing else of that release can be installed.
+install_compose() {
+    local package aside
+    for package in docker-compose-v2 docker-compose; do
+        if [[ "$(apt-cache policy "$package" 2> /dev/null)" =~ Candidate:\ ([0-9]+:)?v?[2-9] ]]; then
+            install "$package"
+            return
+        fi
+    done
+    aside=$(mktemp -d)
+    (
+        trap 'rm -rf "$aside"' EXIT
+        mkdir -p "$aside"/{lists/partial,cache/archives/partial,unpacked}
+        : > "$aside/status"
+        cat > "$aside/trixie.sources" <<- END
+			Types: deb
+			URIs: $(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
+			Suites: trixie
+			Components: main
+			Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+		END
+        apart=(
+            -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$aside" -o "Dir::State::Lists=$aside/lists"
+            -o "Dir::State::Status=$aside/status" -o "Dir::Cache=$aside/cache" -o "APT::Sandbox::User=root"
+        )
+        apt-get -qq "${apart[@]}" update < /dev/null > /dev/null
+        cd "$aside"
+        apt-get -qq "${apart[@]}" download docker-compose < /dev/null > /dev/null
+        dpkg-deb --extract docker-compose_*.deb unpacked
+        command install -D --mode=755 unpacked/usr/libexec/docker/cli-plugins/docker-compose "$compose"
+    )
+}
 install() {
     apt-get -qq install --yes --no-install-recommends "$@" < /dev/null > /dev/null
 }
 apt-get -qq update < /dev/null > /dev/null || true
-if ! install "${missing[@]}"; then
+if [[ " ${missing[*]} " == *" docker-compose "* ]]; then
+    install_compose || echo "docker-compose could not be installed; the tests say what they could not have." >&2
+    kept=()
+    for package in "${missing[@]}"; do
+        [ "$package" = docker-compose ] || kept+=("$package")
+    done
+    missing=("${kept[@]}")
+fi
+if [ ${#missing[@]} -gt 0 ] && ! install "${missing[@]}"; then
     # One that cannot be had must not keep the others away.
     for package in "${missing[@]}"; do
         install "$package" || echo "$package could not be installed; the tests say what they could not have." >&2

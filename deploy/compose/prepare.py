@@ -26,10 +26,11 @@ import asyncpg
 from placet.trust import KeySet, SigningKey
 
 SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
-SECRETS = Path("/secrets")
-VOLUMES = Path("/volumes")
+ROOT = Path(os.environ.get("PLACET_PREPARED") or "/")
+SECRETS = ROOT / "secrets"
+VOLUMES = ROOT / "volumes"
 """Those that are to be the services' user's, and were made as root's."""
-DEFINITIONS = Path("/placet/definitions.json")
+DEFINITIONS = Path(__file__).with_name("definitions.json")
 USER = 65532
 DATABASE = "placet"
 OWNER = "placet_owner"

@@ -20,6 +20,8 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +31,8 @@ from debian import Contents, run, unpacked, written
 from docker.errors import DockerException
 from placet.oci import ImageConfig, Platform, sha256_digest
 
+AT_ONCE = 2
+"""Images: apt, dpkg and the engine do most of the work."""
 SERVERS_USER = 999
 """As in the images that these stand for, so that a volume of one serves the other."""
 NOT_FOR_SERVERS = (
@@ -209,14 +213,12 @@ def main(arguments: list[str]) -> int:
     if unknown := set(asked.image) - set(known):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     try:
-        client = docker.from_env(timeout=600)
-        try:
-            for name in asked.image or known:
-                put = loaded(client, known[name], f"{asked.prefix}{name}")
-                sys.stdout.write(f"{known[name].setting}={put}\n")
+        with closing(docker.from_env(timeout=600)) as client, ThreadPoolExecutor(AT_ONCE) as makers:
+            names = asked.image or list(known)
+            put = makers.map(lambda name: loaded(client, known[name], f"{asked.prefix}{name}"), names)
+            for name, tagged in zip(names, put, strict=True):
+                sys.stdout.write(f"{known[name].setting}={tagged}\n")
                 sys.stdout.flush()
-        finally:
-            client.close()
     except DockerException as error:
         sys.stderr.write(f"the Docker Engine: {error}\n  fix: start one, or name it with DOCKER_HOST\n")
         return 1

@@ -13,7 +13,9 @@ from secrets import token_hex
 import docker
 import pytest
 
+from tests.deploy.compose_stack import Stack, booted, compose_plugin
 from tests.deploy.containers_of_models import a_name
+from tests.deploy.images_of_services import Images, made_offline
 from tests.support.servers import DockerEngine, Registry, sources
 
 BASE_SCRIPT = Path(__file__).parents[2] / "deploy" / "offline" / "base_image.py"
@@ -60,6 +62,48 @@ def client(docker_engine: DockerEngine) -> Iterator[docker.DockerClient]:
     client = docker_engine.client()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def engine_with_networks() -> Iterator[DockerEngine]:
+    if shutil.which("apt-get") is None:
+        sources.cannot_be_had(
+            "docker", "there is no image to run: bases are made of Debian's packages, on Debian"
+        )
+    with sources.DOCKER_WITH_NETWORKS.running() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def images(engine_with_networks: DockerEngine) -> Iterator[Images]:
+    """Of the six services, with the tag `one`, and of all that they need."""
+    client = engine_with_networks.client()
+    images = Images(
+        client=client,
+        prefix=f"placet-{token_hex(4)}-",
+        engine=engine_with_networks,
+        bases=made_offline(engine_with_networks),
+    )
+    images.build(tag="one")
+    yield images
+    if not engine_with_networks.is_private:  # else it goes with all that is in it
+        for image in client.images.list():
+            if any(tag.startswith(images.prefix) for tag in image.tags):
+                client.images.remove(image.id, force=True)
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def stack(compose: str, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole platform as docker-compose.yml has it."""
+    with booted(compose, images, tmp_path_factory.mktemp("compose")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def compose() -> str:
+    """The program whose plugin it is."""
+    return compose_plugin()
 
 
 @pytest.fixture

@@ -115,10 +115,11 @@ def container_host(
     *,
     is_alive: Callable[[str, float], Awaitable[bool]] = PROBE.is_alive,
     allowance: Allowance = PATIENT,
+    seen_as: str | None = None,
 ) -> DockerContainers:
     return DockerContainers(
         engine=engine,
-        images=DockerImages(engine, registry, registry.address),
+        images=DockerImages(engine, registry, registry.address, seen_as=seen_as),
         folder=folder / "containers",
         name=name,
         subnets=SUBNETS,

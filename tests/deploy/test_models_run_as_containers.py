@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -13,6 +14,7 @@ import aiohttp
 import docker
 import pytest
 from docker.errors import NotFound
+from docker.models.containers import Container
 from placet.deployer.adapters.docker_containers import DockerContainers
 from placet.deployer.adapters.docker_engine import DockerEngine
 from placet.deployer.adapters.http_probe import HttpProbe
@@ -70,6 +72,44 @@ async def host(make: Make) -> DockerContainers:
 @pytest.fixture
 async def image(images: Registry, base: str) -> str:
     return await push_container_image(images, base)
+
+
+@dataclass
+class Callers:
+    """Containers that do nothing, with the label of those who send requests on; `network` is one that they are on."""
+
+    client: docker.DockerClient
+    reference: Callable[[str], str]
+    network: str
+    made: list[Container] = field(default_factory=list)
+
+    def run(self, image: str, *, of: str) -> Container:
+        """One of the platform with that name."""
+        container = self.client.containers.run(
+            self.reference(image),
+            ["-c", "import time; time.sleep(600)"],
+            entrypoint="python",
+            detach=True,
+            network=self.network,
+            labels={"io.placet.caller": of},
+        )
+        self.made.append(container)
+        return container
+
+    def on(self, container: Container) -> list[str]:
+        """The networks that it was let into."""
+        container.reload()
+        return sorted(set(container.attrs["NetworkSettings"]["Networks"]) - {self.network})
+
+
+@pytest.fixture
+def callers(client: docker.DockerClient, images: Registry, network: str) -> Iterator[Callers]:
+    server = images.address.partition("://")[2]
+    callers = Callers(client, lambda image: f"{server}/models/churn@{image}", network)
+    yield callers
+    for container in callers.made:
+        with suppress(NotFound):
+            container.remove(force=True)
 
 
 @pytest.fixture
@@ -262,6 +302,71 @@ class TestDockerContainers(ModelHostContract):
         assert (await about(await host.start(self.spec(image))))["user"] == 65532
         await host.stop("churn-1")
         assert (await host.start(self.spec(image))).is_running
+
+    async def test_the_engine_may_call_the_registry_by_another_name(
+        self, make: Make, images: Registry, image: str, client: docker.DockerClient, name: str
+    ) -> None:
+        port = images.address.rpartition(":")[2]
+        host = make(seen_as=f"localhost:{port}")
+        await host.adopt()
+        await host.start(self.spec(image))
+        asked_for = client.api.inspect_container(f"{name}-churn-1")["Config"]["Image"]
+        assert asked_for == f"localhost:{port}/models/churn@{image}"
+        assert (await find(host, "churn-1")).is_running
+
+    # Callers that are containers.
+
+    async def test_a_caller_is_let_in_before_a_model_is_started(
+        self, host: DockerContainers, image: str, callers: Callers, client: docker.DockerClient, name: str
+    ) -> None:
+        caller = callers.run(image, of=name)
+        stranger = callers.run(image, of=f"{name}-not")
+        model = await host.start(self.spec(image))
+        assert callers.on(caller) == [f"{name}-churn"]
+        assert callers.on(stranger) == []
+
+        await about(model)
+        asking = ["python", "-c", f"import urllib.request as u; print(u.urlopen('{model.endpoint}/').status)"]
+        assert caller.exec_run(asking).output == b"200\n"
+
+    async def test_one_that_was_made_anew_is_let_in_again(
+        self, host: DockerContainers, image: str, callers: Callers, name: str
+    ) -> None:
+        first = callers.run(image, of=name)
+        await host.start(self.spec(image))
+        await host.start(replace(self.spec(image), project="wine"))
+        first.remove(force=True)
+
+        second = callers.run(image, of=name)
+        assert callers.on(second) == []
+        await host.check()
+        assert callers.on(second) == [f"{name}-churn", f"{name}-wine"]
+        await host.check()
+        assert callers.on(second) == [f"{name}-churn", f"{name}-wine"]
+
+    async def test_callers_keep_no_network_there_and_are_let_go_also_while_they_are_stopped(
+        self, host: DockerContainers, image: str, callers: Callers, client: docker.DockerClient, name: str
+    ) -> None:
+        running, stopped = callers.run(image, of=name), callers.run(image, of=name)
+        await host.start(self.spec(image))
+        stopped.stop(timeout=0)
+        await host.forget("churn-1")
+        assert not client.networks.list(names=[f"{name}-churn"])
+        assert callers.on(running) == []
+        stopped.start()
+        assert callers.on(stopped) == []
+
+    async def test_an_instance_gets_no_address_of_a_caller_that_is_stopped(
+        self, host: DockerContainers, image: str, callers: Callers, client: docker.DockerClient, name: str
+    ) -> None:
+        """Or the caller could not start again."""
+        caller = callers.run(image, of=name)
+        await host.start(self.spec(image))
+        caller.stop(timeout=0)
+        started = [await host.start(self.spec(image, release=release)) for release in (2, 3)]
+        assert len({each.endpoint for each in started}) == 2
+        caller.start()
+        assert callers.on(caller) == [f"{name}-churn"]
 
     async def test_what_cannot_be_run_is_refused(self, host: DockerContainers, images: Registry) -> None:
         image = await push_baseless_image(images)

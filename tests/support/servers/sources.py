@@ -117,6 +117,14 @@ DOCKER = Sources(
     can_run_locally=docker_engine.can_run_locally,
     run_locally=docker_engine.run_locally,
 )
+DOCKER_WITH_NETWORKS = Sources(
+    name="docker",
+    at_address=docker_engine.at_address,
+    run_in_container=docker_engine.run_in_container,
+    can_run_locally=docker_engine.can_run_apart,
+    run_locally=docker_engine.run_apart,
+)
+"""Whose containers reach what this machine does, and publish ports."""
 
 NAMES = frozenset(
     {"postgres", "rabbitmq", "registry", "caddy", "haproxy", "docker", "kubernetes", "chromium", "go", "cc"}

@@ -65,8 +65,8 @@ async def test_an_edge_that_ended_tls_says_so(browser: httpx.AsyncClient) -> Non
 
 
 async def test_where_it_does_not_the_platforms_own_address_does(platform: FakePlatform) -> None:
-    console = Console("https://models.example.org", SystemClock())
-    console._platform.url = platform.url
+    """Though the console itself asks at another one."""
+    console = Console("https://models.example.org", SystemClock(), asks=platform.url)
     await console.start()
     transport = httpx.ASGITransport(app=console.app)
     names = []

@@ -12,6 +12,10 @@ from threading import Thread
 import pytest
 
 from tests.support.servers.local import free_port
+from tools import workspace
+
+PROGRAM = "placet/events/healthcheck.py"
+SOURCE = workspace.ROOT / "libs" / "events" / "src" / PROGRAM
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def answering(status: int) -> Iterator[int]:
 
 def asked(port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "placet.events.healthcheck"],
+        [sys.executable, "-I", "-S", SOURCE],
         env={"PLACET_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:1"},
         capture_output=True,
         text=True,
@@ -54,3 +58,10 @@ def test_a_service_that_does_not_answer_is_not_well() -> None:
     done = asked(free_port())
     assert done.returncode == 1
     assert "does not answer" in done.stdout
+
+
+@pytest.mark.parametrize("service", workspace.SERVICES)
+def test_the_images_ask_by_it_alone(service: str) -> None:
+    """Without what services are made of, which took a second of work each time."""
+    dockerfile = (workspace.ROOT / "services" / service / "Dockerfile").read_text()
+    assert f'CMD ["python3", "-I", "-S", "/usr/lib/placet/own/{PROGRAM}"]\n' in dockerfile

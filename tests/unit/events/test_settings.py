@@ -137,6 +137,27 @@ def test_a_value_and_a_file_are_one_too_many(environment: pytest.MonkeyPatch, tm
         load(ProcessSettings)
 
 
+def test_what_is_left_empty_was_not_given(environment: pytest.MonkeyPatch) -> None:
+    """As a compose file leaves what nobody set, whether a value or the name of a file."""
+    environment.setenv("PLACET_HTTP_PORT", "")
+    environment.setenv("PLACET_AMQP_URL_FILE", "")
+    assert load(ProcessSettings).http_port == 8080
+    assert load(ProcessSettings).amqp_url == GOOD["PLACET_AMQP_URL"]
+
+
+def test_an_empty_value_leaves_it_to_the_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "amqp").write_text("amqp://other:secret@broker/")
+    environment.setenv("PLACET_AMQP_URL", "")
+    environment.setenv("PLACET_AMQP_URL_FILE", str(tmp_path / "amqp"))
+    assert load(ProcessSettings).amqp_url == "amqp://other:secret@broker/"
+
+
+def test_one_that_has_to_be_there_and_is_empty_is_not_set(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PLACET_AMQP_URL", "")
+    with pytest.raises(Refused, match="PLACET_AMQP_URL: is not set"):
+        load(ProcessSettings)
+
+
 def test_a_setting_that_is_a_file_is_that_file(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Keys(ServiceSettings):
         token: str = Field(default="none")

@@ -128,8 +128,9 @@ def describe(kind: type[BaseSettings]) -> str:
 
 
 def _shown(value: object) -> str:
-    """The value without the password in a URL: it goes to logs."""
-    return re.sub(r"(password=)[^&']*", r"\1…", re.sub(r"//.*@", "//…@", repr(value)))
+    """The value without the password in a URL, or in what is one but for its beginning: it goes to logs."""
+    without = re.sub(r"^'[^'/]*:[^'/]*@", "'…@", re.sub(r"//.*@", "//…@", repr(value)))
+    return re.sub(r"(password=)[^&']*", r"\1…", without)
 
 
 def _variable(kind: type[BaseSettings], field: str) -> str:

@@ -50,8 +50,10 @@ class Past:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What both say of a past one; `refusals` are what the new one, or else the old one, refuses by. What only waits for
-    people counts as refused, and is said to wait."""
+    """What both say of a past one; `refusals` are what the new one, or else the old one, refuses by.
+
+    What only waits for people counts as refused, and is said to wait.
+    """
 
     was_refused: bool
     is_refused: bool

@@ -86,7 +86,7 @@ class DeployerSettings(ProviderSettings):
     )
     docker_registry: str | None = Field(
         default=None,
-        pattern=r"^[^/@\s]+(/[^@\s]+)?$",
+        pattern=r"^[^/@\s]+(/[^/@\s]+)*$",
         description="the registry as the engine calls it, host[:port][/prefix]; the default is what PLACET_REGISTRY"
         " calls it",
     )
@@ -115,7 +115,7 @@ class DeployerSettings(ProviderSettings):
     )
     kubernetes_registry: str | None = Field(
         default=None,
-        pattern=r"^[^/@\s]+(/[^@\s]+)?$",
+        pattern=r"^[^/@\s]+(/[^/@\s]+)*$",
         description="the registry as the cluster's nodes call it, host[:port][/prefix]; the default is what"
         " PLACET_REGISTRY calls it",
     )

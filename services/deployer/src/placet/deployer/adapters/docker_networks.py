@@ -113,7 +113,8 @@ class DockerNetworks:
         return [each["Name"].removeprefix(f"{self._platform}-") for each in api.networks(filters=self._ours)]
 
     def _found(self, api: docker.APIClient, project: str) -> IPv4Network | None:
-        for each in api.networks(names=[self.name(project)], filters=self._ours):
+        # docker-py writes `names` into the filters that it is given.
+        for each in api.networks(filters={**self._ours, "name": [self.name(project)]}):
             if each["Name"] == self.name(project):
                 return IPv4Network(_subnet(each))
         return None

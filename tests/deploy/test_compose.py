@@ -1,0 +1,493 @@
+"""docker-compose.yml, booted in a real engine from nothing: what it does, keeps to itself, and survives.
+
+One stack serves all tests, each of which leaves it whole. Models serve through everything that is not on their way. The
+images that it starts are looked at first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from docker.errors import NotFound
+from docker.models.containers import Container
+from placet.client import Operation
+
+from tests.deploy.compose_stack import RUN, SERVICES, WITHIN, Stack, paused
+from tests.deploy.images_suite import AllImages, EachImage, OfflineImages
+from tests.support.eventually import eventually
+from tests.support.load import Load, constant_load
+from tests.system.models import write_project
+from tests.system.scenarios import deploy, placet, predict
+from tools import workspace
+
+EXAMPLE = workspace.ROOT / "examples" / "iris"
+ON_THE_WAY = ("edge", "caddy")
+"""Of requests for models."""
+RATE = 20
+"""Requests a second."""
+SOME_SECONDS = 2 * RATE
+"""Of requests: for as long something is away."""
+JOBS_OF_ROOT = {"secrets", "roles", "base"}
+"""They give files to those whose they are to be, and read all of an image."""
+TELL_SECRETS = """
+import hashlib, json, pathlib
+found = {}
+for path in sorted(pathlib.Path("/secrets").rglob("*")):
+    if path.is_file():
+        found[str(path)] = [path.read_text(), path.stat().st_mtime_ns]
+print(json.dumps(found))
+"""
+
+
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for eight images and six more
+
+
+class TestEachImage(EachImage):
+    pass
+
+
+class TestAllImages(AllImages):
+    pass
+
+
+class TestOfflineImages(OfflineImages):
+    pass
+
+
+class Weights:
+    """Of models that multiply, each another."""
+
+    def __init__(self) -> None:
+        self._numbers = count(2)
+
+    def __call__(self) -> float:
+        return float(next(self._numbers))
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return Weights()
+
+
+@pytest.fixture(scope="module")
+def steady(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that serves from now on."""
+    folder = write_project(tmp_path_factory.mktemp("steady") / "p", "steady")
+    assert_is_live(asyncio.run(deploy(stack.platform, folder)))
+    return "steady"
+
+
+@asynccontextmanager
+async def asked_all_the_time(stack: Stack, project: str) -> AsyncIterator[Load]:
+    """At its end every request was answered rightly."""
+    async with constant_load(
+        f"{stack.platform.url}/models/{project}/predict",
+        {"inputs": [[3.0]]},
+        is_right=lambda said: bool(said["outputs"] == [[6.0]]),
+        rate=RATE,
+    ) as load:
+        yield load
+    assert not load.lost
+    assert load.answered > 0
+
+
+async def goes_through(stack: Stack, folder: Path, weight: float) -> None:
+    """A command, through every service: another model takes the place of one, and is asked."""
+    live = await deploy(stack.platform, write_project(folder, "changing", weight=weight))
+    assert_is_live(live)
+    assert await predict(stack.platform, "changing", 2.0) == pytest.approx(2 * weight)
+
+
+def assert_is_live(operation: Operation) -> None:
+    assert operation.state == "live", operation
+
+
+async def answers_again(stack: Stack) -> None:
+    """Who asks by the edge for what only the gateway says."""
+
+    async def is_answered() -> bool:
+        async with stack.platform.http() as http:
+            try:
+                answer = await http.get("/v1/models", headers=stack.platform.authorized(), timeout=5)
+            except httpx.TransportError:
+                return False
+        return answer.status_code == 200
+
+    await eventually(is_answered, within=WITHIN, every=0.2)
+
+
+# What it does.
+
+
+async def test_it_boots_from_nothing_and_is_whole(stack: Stack) -> None:
+    await stack.is_whole()
+    ended = {name: each.attrs["State"] for name, each in stack.containers().items() if name not in RUN}
+    assert ended
+    assert {state["ExitCode"] for state in ended.values()} == {0}
+
+
+async def test_an_example_becomes_a_url_that_answers(stack: Stack) -> None:
+    said = await placet(stack.platform, "deploy", str(EXAMPLE))
+    assert said["state"] == "live"
+    assert said["url"] == f"{stack.platform.url}/models/iris"
+    sample = json.loads((EXAMPLE / "sample.json").read_text())
+    async with stack.platform.http() as http:
+        answer = await http.post("/models/iris/predict", json=sample["request"])
+    assert answer.status_code == 200
+    assert answer.json().keys() >= sample["response"].keys()
+
+    async def everybody_is_in_the_log() -> bool:
+        verified = await placet(stack.platform, "audit", "verify", "--anew")
+        assert verified["verified"]
+        return set(verified["producers"]) >= set(SERVICES) - {"metadata"}
+
+    await eventually(everybody_is_in_the_log, within=WITHIN, every=1)
+
+
+async def test_the_console_asks_the_platform_from_within(stack: Stack) -> None:
+    """Where its address for people is nobody's."""
+    async with stack.platform.http() as browser:
+        browser.headers["Sec-Fetch-Site"] = "same-origin"
+        signed_in = await browser.post("/console/sign-in", data={"token": stack.platform.token})
+        assert signed_in.status_code == 303
+        models = await browser.get("/console/models")
+    assert models.status_code == 200
+    assert "iris" in models.text
+
+
+async def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    def known() -> Mapping[str, Any]:
+        running = {name: stack.container(name) for name in RUN}
+        return {name: (each.id, each.attrs["State"]["StartedAt"]) for name, each in running.items()}
+
+    before, secrets = known(), secrets_of(stack)
+    await asyncio.to_thread(stack.up)
+    assert known() == before
+    assert secrets_of(stack) == secrets
+
+
+# What it keeps to itself.
+
+
+def test_nobody_but_the_edge_and_for_the_engine_the_registry_is_reached_from_outside(stack: Stack) -> None:
+    published = {
+        name: sorted({each["HostIp"] for bound in ports.values() for each in bound or ()})
+        for name, container in stack.containers().items()
+        if any((ports := container.attrs["NetworkSettings"]["Ports"]).values())
+    }
+    assert published == {"edge": [stack.images.engine.published_at], "registry": ["127.0.0.1"]}
+    assert not any(model.attrs["HostConfig"]["PortBindings"] for model in stack.models())
+
+
+def test_only_those_whose_work_it_is_reach_outside(stack: Stack) -> None:
+    """Packages, sources and webhooks are; the others reach each other."""
+    networks = stack.client.networks.list(filters={"label": f"com.docker.compose.project={stack.name}"})
+    leading = {each.name for each in networks if not each.attrs["Internal"]}
+    led = {
+        name
+        for name, container in stack.containers().items()
+        if leading & set(container.attrs["NetworkSettings"]["Networks"])
+    }
+    assert led == {"edge", "registry", "gateway", "builder", "metadata"}
+    outside = stack.images.engine.outside
+    if outside is None:
+        return  # of an engine in the machine's own network nothing is outside that is ours to ask
+    with socket.create_server((outside, 0)) as listening:
+        reached = {name for name in SERVICES if reaches(stack.container(name), listening.getsockname())}
+    assert reached == {"gateway", "builder", "metadata"}
+
+
+def reaches(container: Container, address: tuple[str, int]) -> bool:
+    program = f"import socket; socket.create_connection({address!r}, timeout=2)"
+    return bool(container.exec_run(["python3", "-c", program]).exit_code == 0)
+
+
+def test_all_are_nobody_but_those_that_say_why(stack: Stack) -> None:
+    containers = stack.containers()
+    as_root = {
+        name for name, each in containers.items() if each.attrs["Config"]["User"] in ("", "0:0", "root")
+    }
+    assert as_root == JOBS_OF_ROOT | {"engine"}
+    for name in set(RUN) - {"engine"}:
+        for status in statuses_of(containers[name].attrs["State"]["Pid"]):
+            assert "0" not in status["Uid"].split(), (name, status["Name"])
+
+
+def test_none_has_rights_or_gets_any(stack: Stack) -> None:
+    declared = json.loads(stack.compose("config", "--format", "json"))["services"]
+    containers = stack.containers()
+    assert declared.keys() == containers.keys()
+    for name, container in containers.items():
+        host = container.attrs["HostConfig"]
+        assert host["CapDrop"] == ["ALL"], name
+        assert sorted(host["CapAdd"] or ()) == sorted(declared[name].get("cap_add", ())), name
+        assert "no-new-privileges:true" in host["SecurityOpt"], name
+        assert not host["Privileged"], name
+        assert host["ReadonlyRootfs"] is (name not in ("rabbitmq", "postgres")), name
+        if name in RUN:
+            for status in statuses_of(container.attrs["State"]["Pid"]):
+                assert int(status["CapEff"], 16) == 0, (name, status["Name"])
+
+
+def test_no_secret_is_where_others_look(stack: Stack) -> None:
+    """Neither of containers and images, as the engine tells of them, nor in what they say, nor in what processes are
+    started with."""
+    planted = planted_by(secrets_of(stack))
+    planted["the administrator's token"] = stack.platform.token
+    assert len(planted) > 20
+    looked = {}
+    for container in (*stack.containers().values(), *stack.models()):
+        looked[f"inspect {container.name}"] = json.dumps(container.attrs)
+        looked[f"logs {container.name}"] = container.logs().decode(errors="replace")
+        image = container.image
+        assert image is not None
+        looked[f"image {container.name}"] = json.dumps([image.attrs, image.history()])
+        for process in Path("/proc").glob("[0-9]*") if container.attrs["State"]["Running"] else ():
+            if is_of(process, container.id or ""):
+                for file in ("environ", "cmdline"):
+                    looked[f"{file} {container.name} {process.name}"] = read(process / file)
+    assert sum(each.startswith("environ") for each in looked) >= len(RUN)
+    found = [
+        f"{what} in {where}"
+        for where, text in looked.items()
+        for what, secret in planted.items()
+        if secret in text
+    ]
+    assert not found
+
+
+def test_each_has_its_own_secrets_and_no_others(stack: Stack) -> None:
+    """Nobody finds among its own files the passwords of another, nor a private key that is not its own to use."""
+    secrets = secrets_of(stack)
+    passwords = json.loads(secrets["/secrets/setup/passwords.json"][0])
+    for service in SERVICES:
+        own = "".join(text for path, (text, _) in secrets.items() if path.startswith(f"/secrets/{service}/"))
+        of_others = {
+            password
+            for kind, names in passwords.items()
+            for name, password in names.items()
+            if name not in (service, f"placet_{service}")
+        }
+        assert not {each for each in of_others if each in own}, service
+    keys = {path for path, (text, _) in secrets.items() if "PRIVATE KEY" in text}
+    assert keys == {
+        "/secrets/certifier/certificates.pem",
+        "/secrets/metadata/checkpoints.pem",
+        "/secrets/gateway/tokens.pem",
+    }
+
+
+def secrets_of(stack: Stack) -> Mapping[str, tuple[str, int]]:
+    """All files of them, and when they were written."""
+    volumes = {
+        each.name: {"bind": f"/secrets/{each.name.removeprefix(f'{stack.name}_secrets-')}", "mode": "ro"}
+        for each in stack.client.volumes.list(filters={"label": f"com.docker.compose.project={stack.name}"})
+        if each.name.startswith(f"{stack.name}_secrets-")
+    }
+    said: bytes = stack.client.containers.run(
+        stack.images.name("metadata"),
+        ["-c", TELL_SECRETS],
+        entrypoint="python3",
+        user="0:0",
+        network_mode="none",
+        remove=True,
+        volumes=volumes,
+    )
+    return {path: (text, written) for path, (text, written) in json.loads(said).items()}
+
+
+def planted_by(secrets: Mapping[str, tuple[str, int]]) -> dict[str, str]:
+    passwords = json.loads(secrets["/secrets/setup/passwords.json"][0])
+    planted = {
+        f"{kind} password of {name}": password
+        for kind, names in passwords.items()
+        for name, password in names.items()
+    }
+    for path, (text, _) in secrets.items():
+        if "PRIVATE KEY" in text:
+            planted[path] = text.splitlines()[1]
+    return planted
+
+
+def statuses_of(pid: int) -> Iterator[dict[str, str]]:
+    """What the kernel says of each process in the container with that first one."""
+    for process in Path("/proc").glob("[0-9]*"):
+        if namespace(process) == namespace(Path(f"/proc/{pid}")):
+            lines = read(process / "status").splitlines()
+            yield dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def namespace(process: Path) -> str:
+    try:
+        return str((process / "ns" / "pid").readlink())
+    except OSError:
+        return f"{process} is over"
+
+
+def is_of(process: Path, container: str) -> bool:
+    return container in read(process / "cgroup")
+
+
+def read(file: Path) -> str:
+    """Nothing of a process that is over."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+# What may be asked of whom.
+
+ASK_ENGINE = """
+import http.client, json, socket
+class Engine(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/run/engine/docker.sock")
+said = {}
+for asked in json.loads(ASKED):
+    engine = Engine("engine", timeout=30)
+    method, _, path = asked.partition(" ")
+    engine.request(method, path)  # in one piece: who refuses it waits for no body
+    said[asked] = engine.getresponse().status
+    engine.close()
+print(json.dumps(said))
+"""
+
+
+def test_the_deployer_asks_the_engine_for_nothing_but_containers_networks_and_images(stack: Stack) -> None:
+    postgres = f"{stack.name}-postgres-1"
+    granted = ["GET /_ping", "GET /v1.41/containers/json", "GET /v1.41/networks", "GET /v1.41/images/json"]
+    granted += [f"GET /v1.41/containers/{postgres}/json", f"GET /containers/{postgres}/logs?stdout=1&tail=1"]
+    refused = [
+        *(f"POST {prefix}/containers/{postgres}/exec" for prefix in ("", "/v1.41")),
+        *(f"POST /v1.41/containers/{postgres}/{what}" for what in ("%65xec", "attach", "update", "rename")),
+        *(
+            f"GET /v1.41/containers/{postgres}/{what}"
+            for what in ("archive?path=/run/placet", "%61rchive", "export")
+        ),
+        *(
+            f"{asked}/v1.41/images/{what}"
+            for asked, what in (("POST ", "load"), ("POST ", "prune"), ("GET ", "get"))
+        ),
+        *(
+            f"GET /v1.41/{what}"
+            for what in ("volumes", "secrets", "configs", "plugins", "swarm", "events", "services")
+        ),
+        *(f"POST /v1.41/{what}" for what in ("build", "commit", "session", "volumes/create", "exec/0/start")),
+        *(
+            f"GET /v1.41/containers/{what}"
+            for what in ("../volumes", "%2e%2e/volumes", "..%2fvolumes", "/volumes")
+        ),
+    ]
+    said = told_by(stack, granted + refused)
+    assert {asked: status for asked, status in said.items() if asked in granted and status != 200} == {}
+    assert {asked: status for asked, status in said.items() if asked in refused and status != 403} == {}
+
+
+def told_by(stack: Stack, asked: list[str]) -> dict[str, int]:
+    program = f"ASKED = {json.dumps(asked)!r}\n{ASK_ENGINE}"
+    done = stack.container("deployer").exec_run(["python3", "-c", program])
+    assert done.exit_code == 0, done.output
+    said: dict[str, int] = json.loads(done.output)
+    return said
+
+
+MAY = """
+SELECT json_build_object(
+  'able', (SELECT json_agg(rolname) FROM pg_roles WHERE rolname LIKE 'placet%' AND
+           (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)),
+  'own', (SELECT json_agg(DISTINCT r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+          WHERE r.rolname LIKE 'placet%'),
+  'create', (SELECT json_agg(r.rolname) FROM pg_roles r, pg_namespace n WHERE r.rolname LIKE 'placet%' AND
+             r.rolname <> 'placet_owner' AND n.nspname !~ '^pg_' AND has_schema_privilege(r.oid, n.oid, 'CREATE')),
+  'elsewhere', (SELECT json_agg(r.rolname || ' ' || n.nspname) FROM pg_roles r, pg_namespace n
+                WHERE r.rolname LIKE 'placet%' AND r.rolname <> 'placet_owner' AND n.nspname !~ '^(pg_|information)'
+                AND n.nspname <> replace(r.rolname, 'placet_', '') AND has_schema_privilege(r.oid, n.oid, 'USAGE')),
+  'rewrite', (SELECT json_agg(r.rolname || ' ' || c.oid::regclass) FROM pg_roles r, pg_class c
+              WHERE r.rolname LIKE 'placet%' AND r.rolname <> 'placet_owner' AND c.relname = 'events' AND
+              has_table_privilege(r.oid, c.oid, 'UPDATE, DELETE, TRUNCATE')),
+  'logs in', (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'placet%' AND rolcanlogin),
+  'events', (SELECT count(*) FROM pg_class WHERE relname = 'events' AND relkind = 'r')
+)
+"""
+
+
+def test_the_roles_of_services_own_nothing_and_rewrite_no_event(stack: Stack) -> None:
+    done = stack.container("postgres").exec_run(["psql", "-U", "postgres", "-d", "placet", "-tAc", MAY])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output) == {
+        "able": None,
+        "own": ["placet_owner"],
+        "create": None,
+        "elsewhere": None,
+        "rewrite": None,
+        "logs in": 7,
+        "events": 6,
+    }
+
+
+def test_what_models_start_from_is_the_same_from_another_container(stack: Stack) -> None:
+    """So that nothing of a container, such as its name or its hosts, has got into it; nor has what packs it."""
+    packing = "python3 /placet/base.py /run/placet/registry-url /tmp/image"
+    said = stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", packing, "base")
+    kept = stack.container("builder").exec_run(["python3", "-c", "print(open('/run/base/image').read())"])
+    assert said.split()[-1] == kept.output.decode().strip()
+    assert said.startswith("bases/model@sha256:")
+    for model in stack.models():
+        with pytest.raises(NotFound):
+            model.get_archive("/placet")
+
+
+# What it survives.
+
+
+@pytest.mark.parametrize("service", RUN)
+async def test_one_that_is_killed_comes_back_and_one_that_stands_still_keeps_a_deploy_from_nothing(
+    stack: Stack, steady: str, weights: Weights, tmp_path: Path, service: str
+) -> None:
+    """Killed, and started again by the engine: then a deploy begins, for which it stands still for some seconds."""
+    async with AsyncExitStack() as meanwhile:
+        load = None
+        if service not in ON_THE_WAY:
+            load = await meanwhile.enter_async_context(asked_all_the_time(stack, steady))
+        await stack.killed(service)
+        await answers_again(stack)
+        deploying = asyncio.create_task(goes_through(stack, tmp_path / "p", weights()))
+        async with paused(stack.container(service)):
+            await (load.some_more(SOME_SECONDS) if load else nothing_comes(stack, steady))
+        await deploying
+    assert await predict(stack.platform, steady, 3.0) == pytest.approx(6.0)
+
+
+async def nothing_comes(stack: Stack, project: str) -> None:
+    async with stack.platform.http() as http:
+        with pytest.raises(httpx.TimeoutException):
+            await http.post(f"/models/{project}/predict", json={"inputs": [[3.0]]}, timeout=2)
+
+
+@pytest.mark.parametrize(
+    ("service", "network"), [("rabbitmq", "bus"), ("postgres", "data"), ("registry", "store")]
+)
+async def test_one_that_was_cut_off_from_the_services_is_found_again(
+    stack: Stack, steady: str, weights: Weights, tmp_path: Path, service: str, network: str
+) -> None:
+    async with asked_all_the_time(stack, steady) as load:
+        with stack.cut_off(service, network):
+            deploying = asyncio.create_task(goes_through(stack, tmp_path / "p", weights()))
+            await load.some_more(SOME_SECONDS)
+        await deploying
+
+
+async def test_at_the_end_it_is_whole_and_its_log_verifies(stack: Stack) -> None:
+    await stack.is_whole()
+    assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]

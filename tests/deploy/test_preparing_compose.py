@@ -1,0 +1,166 @@
+"""What the containers of docker-compose.yml are given before they start is made once, and each gets its own."""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from placet.trust import KeySet
+
+from tools import workspace
+
+DEPLOY = workspace.ROOT / "deploy"
+SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
+FOLDERS = (*SERVICES, "setup", "owner", "base", "rabbitmq", "postgres", "registry")
+NOBODY = 65532
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files are given away, which only root does")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """As the container has it: the program with the broker's definitions, and empty volumes."""
+    for name in FOLDERS:
+        (tmp_path / "secrets" / name).mkdir(parents=True)
+    (tmp_path / "volumes" / "registry").mkdir(parents=True)
+    (tmp_path / "placet").mkdir()
+    shutil.copy(DEPLOY / "compose" / "prepare.py", tmp_path / "placet")
+    shutil.copy(DEPLOY / "rabbitmq" / "definitions.json", tmp_path / "placet")
+    return tmp_path
+
+
+def prepare(root: Path, *words: str, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, str(root / "placet" / "prepare.py"), *(words or ("secrets",))],
+        env={**os.environ, "PLACET_PREPARED": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+def written(root: Path) -> dict[str, tuple[str, int]]:
+    """Every file: what it says, and when that was written."""
+    return {
+        path.relative_to(root / "secrets").as_posix(): (path.read_text(), path.stat().st_mtime_ns)
+        for path in sorted((root / "secrets").rglob("*"))
+        if path.is_file()
+    }
+
+
+def said(root: Path, name: str) -> Any:
+    return json.loads((root / "secrets" / name).read_text())
+
+
+def test_a_second_run_changes_nothing(root: Path) -> None:
+    prepare(root)
+    first = written(root)
+    prepare(root)
+    assert written(root) == first
+    assert len({text for text, _ in first.values()}) > 20
+
+
+def test_what_is_missing_is_made_again_as_it_was(root: Path) -> None:
+    """As after a crash, which may leave a file half written beside."""
+    prepare(root)
+    first = {name: text for name, (text, _) in written(root).items()}
+    for name in (
+        "builder/database-url",
+        "registry/htpasswd",
+        "rabbitmq/definitions.json",
+        "indexer/tokens.json",
+    ):
+        (root / "secrets" / name).unlink()
+    (root / "secrets" / "builder" / ".database-url.new").write_text("postgresql://half")
+    prepare(root)
+    assert {name: text for name, (text, _) in written(root).items()} == first
+
+
+def test_another_password_for_one_service_is_another_everywhere_and_for_nobody_else(root: Path) -> None:
+    prepare(root)
+    before, passwords = written(root), said(root, "setup/passwords.json")
+    prepare(root, "secrets", "--renew", "builder")
+    after, renewed = written(root), said(root, "setup/passwords.json")
+    assert {name for name in after if after[name] != before[name]} == {
+        "setup/passwords.json",
+        "builder/amqp-url",
+        "builder/database-url",
+        "builder/registry-url",
+        "rabbitmq/definitions.json",
+        "registry/htpasswd",
+    }
+    changed = {
+        (kind, name)
+        for kind, names in passwords.items()
+        for name, password in names.items()
+        if renewed[kind][name] != password
+    }
+    assert changed == {("broker", "builder"), ("database", "placet_builder"), ("registry", "builder")}
+    lines = [set(each["registry/htpasswd"][0].splitlines()) for each in (before, after)]
+    assert [line.partition(":")[0] for line in lines[1] - lines[0]] == ["builder"]
+
+
+def test_whose_it_is_alone_reads_it(root: Path) -> None:
+    prepare(root)
+    for service in SERVICES:
+        for path in (root / "secrets" / service).iterdir():
+            found = path.stat()
+            assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY), path
+            assert found.st_mode & 0o077 == 0, path
+        assert (root / "secrets" / service).stat().st_mode & 0o777 == 0o700
+    for folder in ("setup", "base"):
+        assert {path.stat().st_uid for path in (root / "secrets" / folder).iterdir()} == {0}
+        assert (root / "secrets" / folder).stat().st_mode & 0o777 == 0o700
+    assert (root / "volumes" / "registry").stat().st_uid == NOBODY
+
+
+def test_the_registry_knows_the_passwords_by_their_hashes(root: Path) -> None:
+    prepare(root)
+    passwords = said(root, "setup/passwords.json")["registry"]
+    library = ctypes.CDLL("libcrypt.so.1")
+    library.crypt.restype = ctypes.c_char_p
+    lines = (root / "secrets" / "registry" / "htpasswd").read_text().splitlines()
+    assert {line.partition(":")[0] for line in lines} == passwords.keys() == {*SERVICES, "bases"}
+    for line in lines:
+        name, _, kept = line.partition(":")
+        assert kept.startswith("$2y$")
+        assert library.crypt(passwords[name].encode(), kept.encode()).decode() == kept
+        assert library.crypt(b"another", kept.encode()).decode() != kept
+    assert len({line.partition(":")[2][:29] for line in lines}) == len(lines), "each has a salt of its own"
+
+
+def test_the_broker_knows_them_as_it_makes_hashes_itself(root: Path) -> None:
+    prepare(root)
+    passwords = said(root, "setup/passwords.json")["broker"]
+    document = said(root, "rabbitmq/definitions.json")
+    assert {each["name"] for each in document["users"]} == passwords.keys() == set(SERVICES)
+    for user in document["users"]:
+        kept = base64.b64decode(user["password_hash"])
+        assert kept[4:] == hashlib.sha256(kept[:4] + passwords[user["name"]].encode()).digest()
+        assert user["tags"] in ("", [])
+
+
+def test_each_who_checks_what_was_signed_knows_the_key_of_who_signs(root: Path) -> None:
+    prepare(root)
+    tokens = (root / "secrets" / "gateway" / "tokens.json").read_text()
+    assert len(KeySet.from_json(tokens)) == 1
+    for service in set(SERVICES) - {"gateway"}:
+        assert (root / "secrets" / service / "tokens.json").read_text() == tokens
+    certificates = (root / "secrets" / "certifier" / "certificates.json").read_text()
+    assert (root / "secrets" / "deployer" / "certificates.json").read_text() == certificates
+    assert "PRIVATE" not in tokens + certificates
+
+
+def test_what_is_no_service_is_told(root: Path) -> None:
+    assert "gatekeeper" in prepare(root, "secrets", "--renew", "gatekeeper", status=2)
