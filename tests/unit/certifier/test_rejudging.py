@@ -109,6 +109,27 @@ rules:
     tests:
       - {expect: pass}
 """
+EYES = """\
+apiVersion: placet/v1
+kind: Policy
+id: house.eyes
+version: 1
+title: Eyes
+owner: compliance
+given: {approvals: {people: 1}}
+rules:
+  - id: house.seen
+    title: Somebody looks at each
+    citations: [{source: House rules}]
+    stage: certify
+    onFail: deny
+    awaits: {within: 14d}
+    require: approvals.people >= 1
+    say: "{{ approvals.people }} have seen it"
+    fix: "somebody approves: `placet approve {{ project.name }}`"
+    tests:
+      - {expect: pass}
+"""
 RULE = "house.small"
 
 
@@ -300,6 +321,25 @@ async def test_a_stricter_policy_suspends_what_it_forbids_and_says_why(certifier
     [ground] = suspended.grounds
     assert (ground.rule, ground.fix) == (RULE, "train a smaller one")
     assert ground.why == "it has 70 bytes, and 50 is the most"
+
+
+@pytest.mark.parametrize(
+    ("warn_first", "again"),
+    [(None, "placet rollback churn --to 1"), (timedelta(days=7), "placet renew churn")],
+)
+async def test_what_waits_for_people_now_says_how_something_comes_to_wait(
+    certifier: Certifier, warn_first: timedelta | None, again: str
+) -> None:
+    """Nothing waits of what is certified already, so that nobody could approve it."""
+    await certifier.certify()
+    await certifier.publish(EYES, warn_first=warn_first)
+    [said] = await certifier.since_issued()
+    [found] = said.grounds if isinstance(said, CertificateSuspended) else said.warnings
+    assert found.rule == "house.seen"
+    assert found.fix is not None
+    before, _, after = found.fix.partition(", and then ")
+    assert f"nothing of it waits for that; ask for a new one of it, `{again}`" in before
+    assert after == "somebody approves: `placet approve churn`"
 
 
 async def test_a_later_version_that_it_keeps_lifts_that(certifier: Certifier) -> None:

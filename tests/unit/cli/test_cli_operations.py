@@ -30,6 +30,7 @@ BESIDES: dict[str, Any] = {
     "detail": None,
     "trial": False,
     "certifiedUntil": None,
+    "certificateState": None,
     "lapsing": False,
     "awaits": None,
     "replicas": None,

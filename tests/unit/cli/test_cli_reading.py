@@ -33,6 +33,7 @@ def test_list_shows_models_as_a_table_or_as_json(
                 "aborted": None,
                 "trial": False,
                 "certifiedUntil": None,
+                "certificateState": None,
                 "lapsing": False,
                 "awaits": None,
             }

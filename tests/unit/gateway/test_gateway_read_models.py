@@ -52,7 +52,7 @@ def facts(model: dict[str, Any]) -> dict[str, Any]:
     return {name: model[name] for name in ("release", "state", "url", "image", "source", "certificate")}
 
 
-TRIAL = ("trial", "certifiedUntil")
+TRIAL = ("trial", "certifiedUntil", "certificateState")
 BRIEF = ("operation", "command", "project", "release", "share", "backTo", "state")
 RELEASE_1 = {
     "release": 1,
@@ -379,6 +379,8 @@ async def test_a_certificate_is_shown_with_what_there_is_against_it(gateway: Gat
     async def standing() -> tuple[str, list[Any], str]:
         [image] = (await gateway.read("/v1/images"))["images"]
         shown = await gateway.read(f"/v1/certificates/{CERTIFICATE}")
+        [listed] = (await gateway.read("/v1/models"))["models"]
+        assert listed["certificateState"] == image["certificateState"]
         return shown["state"], shown["grounds"], image["certificateState"]
 
     assert await standing() == ("valid", [], "valid")

@@ -133,6 +133,7 @@ async def _status_of_project(
             "detail": model.detail,
             "trial": model.trial,
             "certifiedUntil": model.certified_until,
+            "certificateState": model.certificate_state,
             "lapsing": model.lapsing,
             "awaits": model.awaits,
             "replicas": model.replicas,

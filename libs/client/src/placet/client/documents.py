@@ -28,12 +28,13 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(Document, frozen=True, kw_only=True):
-    """`state` is done, running, waiting, refused or failed."""
+    """`state` is done, running, waiting, refused or failed; one that runs does `since` then."""
 
     name: str
     state: str
     seconds: float | None = None
     detail: str | None = None
+    since: str | None = None
 
 
 class Refusal(Document, frozen=True, kw_only=True):
@@ -111,7 +112,8 @@ class Aborted(Document, frozen=True, kw_only=True):
 class Model(Document, frozen=True, kw_only=True, rename="camel"):
     """What is served, or was: a line of `list`. `detail` says why something that should serve does not. A `trial` ends
     with its certificate; one that is `lapsing` serves on a certificate that ends soon. `replicas` of it run; `aborted`
-    tells of a canary that ended since something was started or promoted. Release `awaits` waits for approval."""
+    tells of a canary that ended since something was started or promoted. Release `awaits` waits for approval.
+    `certificate_state` is valid, suspended, revoked, expired or none."""
 
     project: str
     release: int | None = None
@@ -125,6 +127,7 @@ class Model(Document, frozen=True, kw_only=True, rename="camel"):
     aborted: Aborted | None = None
     trial: bool = False
     certified_until: str | None = None
+    certificate_state: str | None = None
     lapsing: bool = False
     awaits: int | None = None
 

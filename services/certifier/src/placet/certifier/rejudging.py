@@ -257,7 +257,7 @@ def _command(
     """What is not kept is a ground, or a warning where it only warns. What was held against it and is not found now is
     lifted, but for what is judged in operation."""
     about_people = _rules_about_people(edition) if record.is_erased else frozenset()
-    found = [each for judgement in judgements for each in _found(judgement, record, about_people)]
+    found = [each for judgement in judgements for each in _found(held, judgement, record, about_people)]
     grounds = tuple(ground for is_warning, ground in found if not is_warning)
     warnings = tuple(ground for is_warning, ground in found if is_warning)
     if record.missing is not None:
@@ -287,7 +287,7 @@ def _rules_about_people(edition: Edition) -> frozenset[str]:
 
 
 def _found(
-    judgement: Judgement, record: _Record, undecidable: frozenset[str]
+    held: Held, judgement: Judgement, record: _Record, undecidable: frozenset[str]
 ) -> Iterator[tuple[bool, Ground]]:
     """What is not kept, each with whether it is a warning."""
     for verdict in judgement.verdicts:
@@ -295,12 +295,18 @@ def _found(
             continue
         before = record.said.get(verdict.rule)
         is_known = before is not None and (before.result, before.on_fail) == (verdict.result, verdict.on_fail)
+        ground = _ground(verdict, undecidable)
         if verdict.on_fail == "warn":
             if not is_known:
-                yield True, _ground(verdict, undecidable)
+                yield True, ground
         else:
             # Forbidden then already, and let pass by an exception: that this is gone is not news of a policy.
-            yield verdict.policy in judgement.only_warn and not is_known, _ground(verdict, undecidable)
+            is_warning = verdict.policy in judgement.only_warn and not is_known
+            if verdict.rule in judgement.awaits:
+                ground = msgspec.structs.replace(
+                    ground, fix=_asked_anew(held, verdict.fix, is_warning=is_warning)
+                )
+            yield is_warning, ground
 
 
 def _ground(verdict: Verdict, undecidable: frozenset[str]) -> Ground:
@@ -308,6 +314,17 @@ def _ground(verdict: Verdict, undecidable: frozenset[str]) -> Ground:
     if verdict.result == "indeterminate" and verdict.rule in undecidable:
         why = f"{why}; what was recorded about people was erased"
     return Ground(rule=verdict.rule, why=why, fix=verdict.fix)
+
+
+def _asked_anew(held: Held, fix: str | None, *, is_warning: bool) -> str:
+    """What helps where a rule waits for people: nothing waits of what was certified already, but of a new release of it
+    they can do what the rule's own `fix` says."""
+    again = f"placet renew {held.project}" if is_warning else f"placet rollback {held.project} --to {held.release}"
+    begin = (
+        f"release {held.release} is certified already, so nothing of it waits for that; "
+        f"ask for a new one of it, `{again}`, or deploy it again: that one waits"
+    )
+    return f"{begin}, and then {fix}" if fix else begin
 
 
 def _next(judgements: Sequence[Judgement], held: Held) -> float | None:

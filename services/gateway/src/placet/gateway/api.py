@@ -315,12 +315,13 @@ def router(
             state=state,
             lapsing=lapsing,
             windows=windows,
+            now=timestamp(clock.now()),
         )
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
     @api.get("/models/{project}", tags=["models"])
     async def get_model(project: Id, who: Caller = caller) -> dict[str, Any]:
-        return await queries.model(project)
+        return await queries.model(project, now=timestamp(clock.now()))
 
     @api.get("/models/{project}/releases", tags=["models"])
     async def get_releases(

@@ -532,9 +532,10 @@ def _steps(operation: Operation) -> list[dict[str, Any]]:
                 detail = f"people have until {operation.awaited.until}"
             elif state == "running":
                 detail = operation.waits_for
-            steps.append({"name": name, "state": state, "seconds": None, "detail": detail})
+            since = before if state == "running" else None
+            steps.append({"name": name, "state": state, "seconds": None, "detail": detail, "since": since})
             waiting = True
-    return steps
+    return [{"since": None, **each} for each in steps]
 
 
 def ordinal(number: int) -> str:

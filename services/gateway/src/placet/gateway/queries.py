@@ -73,6 +73,7 @@ class Queries:
         deleted: bool,
         after: str | None,
         limit: int,
+        now: str,
         search: str | None = None,
         state: str | None = None,
         lapsing: bool = False,
@@ -94,7 +95,7 @@ class Queries:
             query = query.where(sa.or_(is_so, _AWAITS.is_not(None)) if state == "awaiting" else is_so)
         if lapsing:
             query = query.where(p.models.c.state == "live", p.certificates.c.lapsing)
-        shown = [_model(row, read_operation(row)) for row in await self._store.rows(query)]
+        shown = [_model(row, read_operation(row), now) for row in await self._store.rows(query)]
         last = await self._last([each["project"] for each in shown])
         shown = [{**each, "operation": last[each["project"]]} for each in shown]
         if windows:
@@ -118,7 +119,7 @@ class Queries:
         rows = await self._store.rows(sa.select(table).where(table.c.project.in_(projects)))
         return {row.project: p.read_windows(row) for row in rows}
 
-    async def model(self, project: str) -> dict[str, Any]:
+    async def model(self, project: str, *, now: str) -> dict[str, Any]:
         """With the operation that brought it to its state, and the last one, which may have changed nothing.
 
         `refusals` say why it serves no more where no operation does. Raises Unknown.
@@ -128,7 +129,7 @@ class Queries:
             raise _no_project(project)
         cause = read_operation(rows[0])
         (last,) = await self.operations(project=project, after=None, limit=1)
-        shown = _model(rows[0], cause)
+        shown = _model(rows[0], cause, now)
         return {
             **shown,
             "source": cause.source or await self._source_of(shown["image"]),
@@ -897,6 +898,7 @@ _MODELS = (
         p.operations.c.operation,
         p.releases.c.trial,
         p.certificates.c.not_after,
+        p.certificates.c.standing,
         p.certificates.c.lapsing,
         _AWAITS.label("awaits"),
     )
@@ -912,7 +914,7 @@ _MODELS = (
 said that this is soon."""
 
 
-def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
+def _model(row: sa.Row[Any], cause: Operation, now: str) -> dict[str, Any]:
     """What a model is: the facts of one release, which serves, did, or is the first to be meant to.
 
     One that is being mended is as far as its certificate until it serves again, unless others of its replicas serve;
@@ -944,6 +946,9 @@ def _model(row: sa.Row[Any], cause: Operation) -> dict[str, Any]:
         },
         "aborted": None if row.aborted is None else msgspec.json.decode(row.aborted),
         "certifiedUntil": row.not_after,
+        "certificateState": "none"
+        if row.not_after is None
+        else standing_of(row.not_after, row.standing, now),
         "lapsing": row.state == "live" and bool(row.lapsing),
         "awaits": row.awaits,
     }
