@@ -55,6 +55,8 @@ class ConsoleStories:
             await expect(page.get_by_role("heading", name="It is there")).to_be_visible(timeout=120_000)
             await expect(page.locator(".steps li.done")).to_have_count(7)
             await expect(page.locator("#build-log")).to_contain_text("layer")
+            await expect(page.locator("#curl")).to_contain_text(f"/models/{project}/predict")
+            await expect(page.locator("#python")).to_contain_text("httpx.post")
             await somebody.must_be_usable()
 
             await page.get_by_role("link", name="Try it").click()
@@ -219,6 +221,13 @@ class ConsoleStories:
             for path in ("", "/try", "/releases", "/logs", "/lineage", "/timeline"):
                 await somebody.open(f"/console/models/{project}{path}")
                 assert project in await somebody.text()
+            await somebody.open(f"/console/models/{project}/lineage")
+            more = "getComputedStyle(document.querySelector('#lineage .wide'), '::before').content"
+            assert "More of it to the right" in await somebody.page.evaluate(more)
+            await somebody.tab_to("Lineage")
+            await somebody.tab_to("Lineage")  # behind the tab of that name
+            await somebody.page.keyboard.press("ArrowRight")
+            await somebody.page.wait_for_function("document.querySelector('#lineage .wide').scrollLeft > 0")
             for path in ("?search=seen", "?state=stopped"):
                 await somebody.open(f"/console/models{path}")
             for way in ("folder", "git", "image"):
@@ -350,7 +359,10 @@ class ConsoleStories:
             await somebody.open(f"/console/models/{project}")
             await expect(somebody.page.get_by_text("Your roles let you look")).to_be_visible()
             await somebody.open("/console/deploy?from=git")
-            await expect(somebody.page.get_by_role("button", name="Deploy")).to_be_disabled()
+            await expect(somebody.page.get_by_text("do not let you deploy")).to_be_visible()
+            await expect(somebody.page.get_by_role("button", name="Deploy")).to_have_count(0)
+            await somebody.open("/console/models")
+            await expect(somebody.page.get_by_role("link", name="Deploy a model")).to_have_count(0)
         await ask(platform, "stop", project)
 
     async def test_signing_in_leads_back_to_the_page_and_signing_out_ends_it(

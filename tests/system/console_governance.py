@@ -9,6 +9,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from placet.client import Client, Connection
 from playwright.async_api import expect
 
 from tests.support.eventually import eventually
@@ -27,6 +28,15 @@ async def waits_for_two(platform: Platform, folder: Path, project: str) -> Any:
     policy.write_text(four_eyes(project))
     await placet(platform, "policy", "publish", str(policy))
     return await placet(platform, "deploy", str(write_project(folder / "p", project)), status=4)
+
+
+async def approved_elsewhere(platform: Platform, project: str, release: int) -> None:
+    """By two people, without a browser."""
+    for role in ("approver", "compliance"):
+        connection = Connection(url=platform.url, token=await token_of(platform, role))
+        async with Client(connection) as another:
+            waits = next(each for each in await another.awaited(project) if each.release == release)
+            await another.approve(project, release=release, binding=waits.binding)
 
 
 async def is_state(platform: Platform, operation: str, state: str) -> None:
@@ -150,6 +160,8 @@ class GovernanceStories:
             await page.get_by_role("button", name="Approve release 1").click()
             await expect(page.get_by_text("You approved release 1")).to_be_visible()
             await is_state(platform, waits["operation"], "live")
+            await expect(late.get_by_text("It waits no more")).to_be_visible()
+            await expect(late.locator("#release-1 .state")).to_be_hidden()
             await late.get_by_label("Why you approve it").fill("so do I")
             await late.get_by_role("button", name="Approve release 1").click()
             await expect(late.get_by_role("alert")).to_contain_text("release 1 waits no more")
@@ -183,6 +195,51 @@ class GovernanceStories:
             return not await answers(platform, governed)
 
         await eventually(is_gone, within=30)
+
+    async def test_the_page_of_what_waits_goes_on_by_itself_once_it_is_approved_elsewhere(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        waits = await waits_for_two(platform, tmp_path, governed)
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open(f"/console/operations/{waits['operation']}")
+            await page.evaluate("document.body.dataset.mine = 'kept'")
+            state = page.locator("#operation .heading .state")
+            await expect(state).to_have_text("awaiting")
+            await approved_elsewhere(platform, governed, 1)
+            await expect(state).to_have_text("live", timeout=120_000)
+            await expect(page.get_by_role("heading", name="It is there")).to_be_visible()
+            assert await page.evaluate("document.body.dataset.mine") == "kept"
+            await somebody.must_be_usable()
+        await ask(platform, "stop", governed)
+
+    async def test_what_nobody_can_approve_any_more_is_asked_for_anew_and_approved(
+        self, platform: Platform, tmp_path: Path, governed: str
+    ) -> None:
+        """Of a model that served already when the policy came nothing waits."""
+        await deploy(platform, write_project(tmp_path / "p", governed))
+        policy = tmp_path / "four-eyes.yaml"
+        policy.write_text(four_eyes(governed))
+        await placet(platform, "policy", "publish", str(policy))
+        async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
+            page = somebody.page
+            await somebody.open(f"/console/models/{governed}")
+            await expect(page.locator("#model-head .state")).to_have_text("quarantined")
+            await expect(page.locator("summary", has_text="Start")).to_have_count(0)
+            await somebody.open(f"/console/models?search={governed}")
+            await expect(page.locator(".card .facts")).to_contain_text("suspended")
+            await somebody.open(f"/console/models/{governed}")
+            await page.get_by_role("link", name=f"What can be done with {governed}").first.click()
+            await page.locator("summary", has_text="Roll back").click()
+            await page.get_by_role("button", name=f"Roll back {governed}").click()
+            await page.wait_for_url("**/console/operations/*")
+            await expect(page.locator("#operation .heading .state")).to_have_text("awaiting")
+            await page.get_by_role("link", name="approve it").click()
+            await expect(page.get_by_role("link", name="whose certificate is suspended")).to_be_visible()
+            await somebody.must_be_usable()
+            await approved_elsewhere(platform, governed, 2)
+            await expect(page.locator("#model-head .state")).to_have_text("live", timeout=120_000)
+        await ask(platform, "stop", governed)
 
     async def test_an_approver_works_by_keyboard_alone(
         self, platform: Platform, tmp_path: Path, governed: str

@@ -105,6 +105,7 @@ def test_json_is_the_operation_and_nothing_else_on_stdout(
         "state": "done",
         "seconds": 0.2,
         "detail": "5 layers",
+        "since": None,
     }
     assert "release 1 of wine is live" in ended.err
 

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.support.eventually import eventually
 from tests.support.serving import PromptServer, serving
 from tests.support.visitors import visitor
 
@@ -43,6 +44,8 @@ class Rest:
                 Route("/v1/me", self._me),
                 Route("/v1/models", self._models),
                 Route("/v1/events", self._events),
+                Route("/v1/operations/1", self._operation),
+                Route("/v1/operations/1/events", self._life),
             ]
         )
 
@@ -59,6 +62,23 @@ class Rest:
         self.pages += 1
         model = {"project": "wine", "state": "live", "release": self.release}
         return JSONResponse({"models": [model], "next": None})
+
+    def _said_of_it(self) -> dict[str, Any]:
+        """Of a start that waits for people until something happens."""
+        state = "live" if self.said else "awaiting"
+        steps = [{"name": "requested", "state": "done"}, {"name": "live", "state": "done"}]
+        return {"operation": "1", "command": "start", "project": "wine", "state": state, "steps": steps}
+
+    async def _operation(self, _: Request) -> Response:
+        return JSONResponse(self._said_of_it())
+
+    async def _life(self, _: Request) -> Response:
+        """As the platform tells it: it ends where it waits for people."""
+
+        async def told() -> AsyncIterator[ServerSentEvent]:
+            yield ServerSentEvent(event="operation", id="1", data=json.dumps(self._said_of_it()))
+
+        return EventSourceResponse(told(), ping=15)
 
     async def _events(self, request: Request) -> Response:
         if "follow" in request.query_params:
@@ -149,6 +169,31 @@ async def test_a_page_goes_on_by_itself_when_the_gateway_was_away(rest: tuple[Re
         async with console_at(listener(where[1]), url):
             await expect(card).to_contain_text("release 7")
             await expect(state).to_be_empty()
+            assert await somebody.page.evaluate("document.body.dataset.mine") == "kept"
+
+
+async def test_what_waits_for_people_is_followed_until_they_decide(rest: tuple[Rest, str]) -> None:
+    """Also while the gateway is away, of which it tells."""
+    api, url = rest
+    first = listener()
+    where: Any = first.getsockname()
+    async with visitor(at(first)) as somebody:
+        shown, said = (
+            somebody.page.locator("#operation .heading .state"),
+            somebody.page.locator("#link-state"),
+        )
+        async with console_at(first, url):
+            await somebody.sign_in(TOKEN)
+            await somebody.open("/console/operations/1")
+            await somebody.page.evaluate("document.body.dataset.mine = 'kept'")
+            await expect(shown).to_have_text("awaiting")
+            await eventually(lambda: api.followers > 0, within=30)
+        await expect(said).to_contain_text("does not answer")
+        async with console_at(listener(where[1]), url):
+            await expect(said).to_be_empty()
+            await expect(shown).to_have_text("awaiting")
+            await api.happen(1)
+            await expect(shown).to_have_text("live")
             assert await somebody.page.evaluate("document.body.dataset.mine") == "kept"
 
 

@@ -82,6 +82,20 @@ def test_of_very_many_runs_the_newest_are_shown() -> None:
     assert [node.name for node in found.columns[0]] == [f"job {number}" for number in range(8)]
 
 
+@pytest.mark.parametrize(
+    ("said", "reach"),
+    [
+        ({"model": model(image=None, release=None), "certificate": None}, "graph"),
+        ({"model": model(release=None), "certificate": None}, "graph two"),
+        ({}, "graph long"),
+    ],
+)
+def test_how_far_a_picture_reaches_is_known_to_the_words_that_it_goes_on(
+    said: dict[str, Any], reach: str
+) -> None:
+    assert f'<svg class="{reach}"' in str(graph(drawn(**said), what="x"))
+
+
 def test_names_of_others_are_words_in_the_picture() -> None:
     name = '<script>"x"</script>' * 5
     picture = str(graph(drawn(card=Card(datasets=(name,)), runs=[run(1, name)]), what=name))

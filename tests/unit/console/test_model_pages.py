@@ -171,19 +171,69 @@ async def test_a_release_that_waits_beside_what_serves_is_seen(
         ({"command": "deploy", "release": 6, "state": "failed"}, "Release 6 failed"),
         ({"command": "deploy", "release": 6, "state": "refused"}, "Release 6 was refused"),
         ({"command": "deploy", "state": "refused"}, "Deploy wine: refused"),
-        ({"command": "scale", "release": 1, "state": "refused"}, "Scale wine: refused"),
+        ({"command": "scale", "release": 4, "state": "refused"}, "Scale wine: refused"),
         ({"command": "deploy", "release": 6, "state": "live"}, None),
+        ({"command": "start", "release": 4, "state": "failed"}, "Start wine: failed"),
     ],
 )
 async def test_what_came_to_nothing_beside_what_serves_is_seen(
     admin: httpx.AsyncClient, platform: FakePlatform, last: dict[str, Any], said: str | None
 ) -> None:
     why = [{"rule": None, "why": "the sample was answered otherwise", "fix": None}]
-    a_model(platform, operation={"operation": "6", "project": "wine", "refusals": why, **last})
+    a_model(platform, release=4, operation={"operation": "6", "project": "wine", "refusals": why, **last})
     card, page = [await text(admin, path) for path in ("/console/models", "/console/models/wine")]
     assert (f'<a class="bad" href="/console/operations/6">{said}</a>' in card) is (said is not None)
     notice = f'<a href="/console/operations/6">{said}</a>: the sample was answered otherwise'
     assert (notice in page) is (said is not None)
+
+
+async def test_what_failed_of_an_earlier_release_is_no_news_of_what_serves_since(
+    admin: httpx.AsyncClient, platform: FakePlatform
+) -> None:
+    """As a start that failed while the release that serves now waited for approval."""
+    failed = {"operation": "6", "project": "wine", "command": "start", "release": 1, "state": "failed"}
+    came = {"operation": "5", "project": "wine", "command": "deploy", "release": 2, "state": "live"}
+    a_model(platform, release=2, operation=failed, cause=came)
+    card, page = [await text(admin, path) for path in ("/console/models", "/console/models/wine")]
+    assert "Start wine" not in card + page
+    assert '<a href="/console/operations/5">Deploy wine</a>: live' in page
+
+
+@pytest.mark.parametrize(
+    ("state", "stands", "offered"),
+    [
+        ("quarantined", "suspended", {"rollback", "delete"}),
+        ("quarantined", "revoked", {"rollback", "delete"}),
+        ("quarantined", "expired", {"rollback", "delete"}),
+        ("quarantined", "valid", {"start", "delete"}),
+        ("stopped", "valid", {"start", "delete"}),
+    ],
+)
+async def test_no_start_is_offered_on_a_certificate_that_does_not_stand_but_what_helps(
+    admin: httpx.AsyncClient, platform: FakePlatform, state: str, stands: str, offered: set[str]
+) -> None:
+    fix = "ask for a new one of it, `placet rollback wine --to 1`, or deploy it again"
+    why = [{"rule": "eyes.seen", "why": "nobody saw it", "fix": fix}]
+    a_model(platform, state=state, certificateState=stands, refusals=why)
+    page = await text(admin, "/console/models/wine")
+    assert set(re.findall(r'name="command" value="(\w+)"', page)) == offered
+    assert ('<a href="/console/models/wine#commands">What can be done with wine</a>' in page) is True
+    if "rollback" in offered:
+        assert 'name="release" type="number" min="1" value="1"' in page
+        assert "can be approved then" in page
+
+
+@pytest.mark.parametrize("stands", ["suspended", "revoked", "expired"])
+async def test_a_card_says_that_a_certificate_does_not_stand(
+    admin: httpx.AsyncClient, platform: FakePlatform, stands: str
+) -> None:
+    until = {"certifiedUntil": "2099-01-01T00:00:00.000Z"}
+    a_model(platform, certificateState="valid", **until)
+    assert "</time> left" in await text(admin, "/console/models")
+    a_model(platform, state="quarantined", certificateState=stands, **until)
+    card = await text(admin, "/console/models")
+    assert f'<span class="state {stands}">{stands}</span>' in card
+    assert "</time> left" not in card
 
 
 def rows(page: str) -> list[str]:

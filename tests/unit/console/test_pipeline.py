@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -166,3 +167,64 @@ async def test_a_next_step_leads_to_the_page_that_does_it(
     page = (await browser.get("/console/operations/1")).text
     [reasons] = re.findall(r'<ul class="reasons">.*?</ul>', page, re.DOTALL)
     assert re.findall(r'href="([^"]*)"', reasons) == pages
+
+
+async def test_what_waits_for_people_goes_on_by_its_projects_events(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    """Its own stream ends there."""
+    follows = {}
+    for state in ("cleared", "awaiting", "stalled", "live"):
+        operation["state"] = state
+        page = (await browser.get("/console/operations/1")).text
+        follows[state] = (' data-operation="1"' in page, ' data-live="wine"' in page)
+    assert follows == {
+        "cleared": (True, False),
+        "awaiting": (False, True),
+        "stalled": (False, True),
+        "live": (False, False),
+    }
+
+
+async def test_what_is_not_reached_yet_looks_like_nothing_that_waits_for_people(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any]
+) -> None:
+    began = {"state": "running", "since": "2026-01-01T00:00:00.000Z"}
+    operation["state"] = "cleared"
+    operation["steps"] = [
+        {"name": "requested", "state": "done", "seconds": 0.0},
+        {"name": "built", **began},
+        {"name": "certified", "state": "waiting"},
+    ]
+    page = (await browser.get("/console/operations/1")).text
+    assert '<time datetime="2026-01-01T00:00:00.000Z" data-now="' in page
+    assert '<span class="yet">not yet</span>' in page
+    assert "state waiting" not in page
+    operation["state"] = "awaiting"
+    operation["awaiting"] = [{"rule": "eyes", "why": "nobody saw it"}]
+    operation["steps"] = [
+        {"name": "requested", "state": "done", "seconds": 0.0},
+        {"name": "certified", "state": "waiting"},
+        {"name": "live", "state": "waiting"},
+    ]
+    page = (await browser.get("/console/operations/1")).text
+    assert re.findall(r'class="(?:state waiting|yet)">([a-z ]+)<', page) == ["waiting", "not yet"]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_what_is_live_has_its_address_and_how_it_is_asked_to_copy(
+    browser: httpx.AsyncClient, platform: FakePlatform, operation: dict[str, Any], is_known: bool
+) -> None:
+    url = "http://x.example/models/wine"
+    operation |= {"state": "live", "url": url}
+    if is_known:
+        platform.example = {"inputs": [[5.1]]}
+    else:
+        platform.models.clear()
+    page = html.unescape((await browser.get("/console/operations/1")).text)
+    assert f'<a href="{url}"><code id="url">{url}</code></a>' in page
+    assert re.findall(r'data-copy="(\w+)"', page) == ["url", "curl", "python"]
+    assert f"curl -s {url}/predict" in page
+    assert ("[[5.1]]" in page) is is_known
+    operation["state"] = "stopped"
+    assert "curl -s" not in (await browser.get("/console/operations/1")).text

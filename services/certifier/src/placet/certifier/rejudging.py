@@ -319,7 +319,11 @@ def _ground(verdict: Verdict, undecidable: frozenset[str]) -> Ground:
 def _asked_anew(held: Held, fix: str | None, *, is_warning: bool) -> str:
     """What helps where a rule waits for people: nothing waits of what was certified already, but of a new release of it
     they can do what the rule's own `fix` says."""
-    again = f"placet renew {held.project}" if is_warning else f"placet rollback {held.project} --to {held.release}"
+    again = (
+        f"placet renew {held.project}"
+        if is_warning
+        else f"placet rollback {held.project} --to {held.release}"
+    )
     begin = (
         f"release {held.release} is certified already, so nothing of it waits for that; "
         f"ask for a new one of it, `{again}`, or deploy it again: that one waits"

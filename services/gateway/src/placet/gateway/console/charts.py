@@ -10,6 +10,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from placet.events.codec import moment
+from placet.gateway.console.rounding import number
 
 Value = float | None
 Span = tuple[str, str]
@@ -75,8 +76,8 @@ def _nice(most: float) -> float:
 
 
 def _said(what: str, known: Sequence[float], unit: str, limit: float | None) -> str:
-    says = f"{what}: last {known[-1]:.3g}{unit}, most {max(known):.3g}{unit}"
-    return says if limit is None else f"{says}, limit {limit:.3g}{unit}"
+    says = f"{what}: last {number(known[-1])}{unit}, most {number(max(known))}{unit}"
+    return says if limit is None else f"{says}, limit {number(limit)}{unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,11 +195,13 @@ def graph(shown: Graph, *, what: str) -> Markup:
         for place, column in enumerate(shown.columns)
         for row, node in enumerate(column)
     }
+    # For the words that say that there is more of it to the right, on screens that it is wider than.
+    reach = {0: "", 1: "", 2: " two"}.get(len(shown.columns), " long")
     lines = Markup("").join(_edge(places[before], places[after]) for before, after in shown.edges)
     boxes = Markup("").join(_box(node, *places[node.id]) for column in shown.columns for node in column)
     return Markup(
-        '<svg class="graph" width="{}" height="{}" viewBox="-2 -2 {} {}" role="group" aria-label="{}">{}{}</svg>'
-    ).format(wide + 4, high + 4, wide + 4, high + 4, what, lines, boxes)
+        '<svg class="graph{}" width="{}" height="{}" viewBox="-2 -2 {} {}" role="group" aria-label="{}">{}{}</svg>'
+    ).format(reach, wide + 4, high + 4, wide + 4, high + 4, what, lines, boxes)
 
 
 def _edge(before: tuple[int, int], after: tuple[int, int]) -> Markup:

@@ -6,11 +6,12 @@ from contextlib import suppress
 
 from starlette.responses import Response
 
-from placet.client import Event, ModelDetail, Operation, Verdict
+from placet.client import Event, Example, Model, ModelDetail, Operation, Verdict
 from placet.client.documents import ImagesPage
 from placet.errors import PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.events.problems import problem_of
 from placet.gateway.console.auditing import LAST
+from placet.gateway.console.trying import Asking, asking
 from placet.gateway.console.visits import Visit
 from placet.projects.archive import ALWAYS_IGNORED
 from placet.projects.ignoring import IGNORE_FILE
@@ -151,7 +152,18 @@ async def pipeline(visit: Visit) -> Response:
         build=await _build(visit, operation),
         is_built_here=_is_built_here(operation),
         has_log=await _has_log(visit, operation),
+        asking=await _asking(visit, operation),
     )
+
+
+async def _asking(visit: Visit, operation: Operation) -> Asking | None:
+    """How what came of it is asked; of what its model says, as far as it answers."""
+    if operation.project is None or operation.url is None or operation.state != "live":
+        return None
+    example: Example | None = None
+    with suppress(PlacetError):
+        example = await visit.ask.example(operation.project)
+    return asking(operation.project, operation.url, example)
 
 
 def _warned(operation: Operation) -> list[Verdict]:
@@ -197,13 +209,21 @@ def title(operation: Operation) -> str:
             return f"{(other or 'Run').capitalize()} {project}"
 
 
-def setback(operation: Operation | None) -> str | None:
-    """That what was asked for last did not come about, if so."""
-    if operation is None or operation.state not in ("failed", "refused", "stalled"):
+def is_outlived(model: Model, last: Operation | None) -> bool:
+    """Whether what was asked for last was about an earlier release than the one that serves: it came while that one was
+    on its way, and tells nothing of what is now."""
+    if last is None or last.release is None or model.release is None:
+        return False
+    return model.state == "live" and last.release < model.release
+
+
+def setback(model: Model, last: Operation | None) -> str | None:
+    """That what was asked for last did not come about, if so, unless something else serves since."""
+    if last is None or last.state not in ("failed", "refused", "stalled") or is_outlived(model, last):
         return None
-    if operation.command in ("deploy", "build", "renew") and operation.release is not None:
-        return f"Release {operation.release} {_DID_NOT[operation.state]}"
-    return f"{title(operation)}: {operation.state}"
+    if last.command in ("deploy", "build", "renew") and last.release is not None:
+        return f"Release {last.release} {_DID_NOT[last.state]}"
+    return f"{title(last)}: {last.state}"
 
 
 async def _build(visit: Visit, operation: Operation) -> Event | None:

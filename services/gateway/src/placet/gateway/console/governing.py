@@ -30,6 +30,8 @@ class Before:
     policies: tuple[PolicyNamed, ...]
     inputs: str | None = None
     certificate: str | None = None
+    state: str | None = None
+    """Of its certificate."""
     approved_at: str | None = None
     """When the last of those approved it on whose word it was certified; None of what nobody had to."""
     certified_at: str | None = None
@@ -207,6 +209,7 @@ def of_certificate(certificate: Certificate, waited: Before | None = None) -> Be
         ),
         inputs=None if waited is None else waited.inputs,
         certificate=certificate.certificate,
+        state=certificate.state,
         approved_at=None if waited is None else waited.approved_at,
         certified_at=said["predicate"].get("notBefore"),
     )

@@ -13,10 +13,11 @@ from placet.client import Certificate, Command, ModelDetail, Release, Report
 from placet.errors import Forbidden, PlacetError, Refused, Unavailable, Unknown, Unreadable
 from placet.gateway.console.auditing import LAST, page_of_events
 from placet.gateway.console.comparing import Side, compare, facts_of, packages_in, verdicts_of
-from placet.gateway.console.deploying import setback, title
+from placet.gateway.console.deploying import is_outlived, setback, title
 from placet.gateway.console.lineage import Origins, graph_of
 from placet.gateway.console.model_logs import line_of
 from placet.gateway.console.sources import changed_files
+from placet.gateway.console.trying import SAMPLE, asking
 from placet.gateway.console.visits import Visit
 
 _SENT = 100
@@ -25,9 +26,6 @@ _TAIL = 500
 _RELEASES = 50
 """On a page."""
 _FIELDS = 100
-_IN_A_SNIPPET = 300
-"""Characters of a request that is written out in a snippet; a longer one is read from a file."""
-_SAMPLE = "{}-sample.json"
 _PLAIN_VALUES = (str, int, float, bool)
 _AT_REST = ("stopped", "quarantined", "failed", "refused", "deleted")
 """States in which nothing of a model serves."""
@@ -42,6 +40,11 @@ _PLAIN: dict[str, str] = {
     "scale": "So many replicas of it run from then on.",
 }
 
+_ANEW = (
+    "A new release of the same image is judged by the rules as they are now, and serves if they let it. "
+    "What needs approval waits for that, and can be approved then."
+)
+
 
 async def overview(visit: Visit) -> Response:
     model = await visit.ask.model(visit.place("project"))
@@ -53,6 +56,7 @@ async def overview(visit: Visit) -> Response:
     if model.certificate is not None:
         with suppress(Refused):
             certificate = await visit.ask.certificate(model.certificate)
+    last = model.cause if is_outlived(model, model.operation) else model.operation
     return visit.page(
         "model.html",
         tab="overview",
@@ -62,8 +66,10 @@ async def overview(visit: Visit) -> Response:
         serves=serves(model),
         heading=_heading(model),
         commands=_commands(model, visit),
-        last=None if model.operation is None else title(model.operation),
-        setback=setback(model.operation),
+        is_off=_is_off(model),
+        last=last,
+        asked=None if last is None else title(last),
+        setback=setback(model, model.operation),
         windows=model.windows,
         spans=[(each.since, each.until) for each in model.windows],
         failed=[each.errors / each.requests if each.requests else None for each in model.windows],
@@ -108,16 +114,13 @@ async def attempt(visit: Visit) -> Response:
     form = _form(request)
     if form is not None and isinstance(request, dict):  # of one row: what is shown is what the form says
         request = {**request, "inputs": request["inputs"][:1]}
-    sent = {"inputs": []} if request is None else request
     return visit.page(
         "model_try.html",
         tab="try",
         model=model,
         example=example,
         request=None if request is None else json.dumps(request, indent=2),
-        sent=sent,
-        is_long=len(json.dumps(sent)) > _IN_A_SNIPPET,
-        file=_SAMPLE.format(model.project),
+        asking=asking(model.project, model.url, example, request),
         form=form,
         why=why,
         serves=serves(model),
@@ -131,7 +134,7 @@ async def sample(visit: Visit) -> Response:
     example = await visit.ask.example(project)
     if example.request is None:
         raise Unknown(f"{project} does not say what it takes", fix="give it a `model.sample` in placet.yaml")
-    headers = {"Content-Disposition": f'attachment; filename="{_SAMPLE.format(project)}"'}
+    headers = {"Content-Disposition": f'attachment; filename="{SAMPLE.format(project)}"'}
     return JSONResponse(example.request, headers=headers)
 
 
@@ -318,22 +321,34 @@ async def command(visit: Visit) -> Response:
 def _commands(model: ModelDetail, visit: Visit) -> list[dict[str, Any]]:
     """What may be asked of it as it stands, each with what it does; the first that come are the usual ones."""
     may = frozenset(visit.me.commands or ())
+    is_off = _is_off(model)
     is_live = model.state in ("live", "certified", "awaiting", "queued")
     fitting = {
         "promote": model.canary is not None,
         "abort": model.canary is not None,
-        "start": model.release is not None and model.state in ("stopped", "quarantined", "failed"),
+        "start": model.release is not None
+        and model.state in ("stopped", "quarantined", "failed")
+        and not is_off,
         "stop": is_live and model.release is not None,
         "scale": model.state == "live",
         "renew": model.state == "live",
-        "rollback": model.release is not None and model.release > 1,
+        "rollback": model.release is not None and (model.release > 1 or is_off),
         "delete": model.state != "deleted",
     }
     return [
-        {"name": name, "does": _PLAIN[name], "is_grave": name in ("delete", "stop", "abort")}
+        {
+            "name": name,
+            "does": _ANEW if name == "rollback" and is_off else _PLAIN[name],
+            "is_grave": name in ("delete", "stop", "abort"),
+        }
         for name, fits in fitting.items()
         if fits and name in may
     ]
+
+
+def _is_off(model: ModelDetail) -> bool:
+    """For its certificate, on which nothing starts: it is judged again as another release, which may be approved."""
+    return model.state == "quarantined" and model.certificate_state in ("suspended", "revoked", "expired")
 
 
 def _form(request: Any) -> dict[str, Any] | None:

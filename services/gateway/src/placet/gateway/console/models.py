@@ -69,7 +69,7 @@ def _card(model: WatchedModel) -> Card:
         requests=[float(each.requests) for each in model.windows],
         drift=[each.psi for each in of_release],
         spans=[(each.since, each.until) for each in of_release],
-        setback=setback(model.operation) if model.state == "live" else None,
+        setback=setback(model, model.operation) if model.state == "live" else None,
     )
 
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from placet.auditing import go_through, judge, must_go_on_from, said_of_stores, signed_by
 from placet.client import Client
 from placet.errors import Refused, Unreadable
-from placet.gateway.console.views import number, plural
+from placet.gateway.console.rounding import number
+from placet.gateway.console.views import plural
 from placet.gateway.console.visits import Visit
 from placet.gateway.console.working import progress
 from placet.trust import checkpoints

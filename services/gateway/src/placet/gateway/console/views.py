@@ -19,13 +19,12 @@ from starlette.responses import HTMLResponse, Response, StreamingResponse
 from placet.events import Clock
 from placet.events.problems import AT_DOCS
 from placet.gateway.console import charts, markdown
+from placet.gateway.console.rounding import NOTHING, number
 
-NOTHING = "\u2013"
-"""Where there is nothing to say."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
-_COMMAND = re.compile(r"`placet (?P<verb>approve|assess) (?P<rest>[^`]*)`")
+_COMMAND = re.compile(r"`placet (?P<verb>approve|assess|rollback|renew) (?P<rest>[^`]*)`")
 _PROJECT = re.compile(r"[a-z0-9-]{1,63}")
 _IN_A_CALL = re.compile(r"(?:^|(?<=; ))(?:body|path|query)\.(?=\w+: )")
 _FILES = resources.files("placet.gateway.console")
@@ -75,6 +74,7 @@ class Views:
             "between": between,
             "moment": moment,
             "ahead": ahead,
+            "since": since,
             "lasting": lasting,
             "short": short,
             "amount": amount,
@@ -151,6 +151,12 @@ def ahead(time: str | None, now: datetime) -> Markup:
     return _relative(time, now, "{}", half=0.5)
 
 
+def since(time: str, now: datetime) -> str:
+    """For how long."""
+    at = _read(time)
+    return NOTHING if at is None else lasting(max(0.0, (now - at).total_seconds()))
+
+
 def _relative(time: str | None, now: datetime, form: str, *, half: float = 0.0) -> Markup:
     at = _read(time)
     if at is None:
@@ -213,15 +219,6 @@ def short(digest: str | None) -> str:
     return rest[-8:] if kind in ("", "certificate") else f"{kind}:{rest[-8:]}"
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """With narrow spaces between thousands, at which no line breaks, and no digit that says nothing."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, int) or float(value).is_integer() or abs(value) >= 10**digits:
-        return f"{round(value):,}".replace(",", "\u202f")
-    return f"{value:.{digits}g}"
-
-
 def amount(thousandths: int | None) -> str:
     """Cores, of thousandths of one."""
     return NOTHING if thousandths is None else f"{thousandths / 1000:g}"
@@ -264,6 +261,8 @@ def pages_for(words: str | None) -> list[tuple[str, str]]:
             continue
         if command["verb"] == "approve":
             found[f"/console/models/{project}/approvals"] = f"Approvals of {project}"
+        elif command["verb"] != "assess":
+            found[f"/console/models/{project}#commands"] = f"What can be done with {project}"
         else:
             found["/console/governance/assessments" + query(project=project)] = f"Assessments of {project}"
     return list(found.items())

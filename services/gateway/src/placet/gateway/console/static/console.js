@@ -24,6 +24,12 @@ async function refresh() {
   setTimeout(() => { loading = false; if (again) { again = false; refresh(); } }, EVERY);
 }
 
+// An event may be told of before what the page is made of has heard it: so once more, a while after the last.
+function refreshTwice() {
+  refresh();
+  again = true;
+}
+
 function replaceParts(text) {
   const page = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, "text/html");
   for (const old of document.querySelectorAll("[data-live][id], [data-operation][id]")) {
@@ -39,12 +45,17 @@ function replaceParts(text) {
     const focused = old.contains(document.activeElement) ? place(old, document.activeElement) : null;
     old.replaceChildren(...made.childNodes);
     old.dataset.shown = shown;
-    for (const name of ["operation", "release", "project", "building"]) {
+    for (const name of ["operation", "release", "project", "building", "live"]) {
       if (name in made.dataset) old.dataset[name] = made.dataset[name]; else delete old.dataset[name];
     }
     if (focused) old.querySelectorAll("a, button, summary, input, select, textarea, [tabindex]")[focused.index]?.focus();
   }
   if (!page.getElementById("build")) find("build")?.remove(); // nothing is built: the image was there
+  for (const each of document.querySelectorAll("[data-shown-without], [data-hidden-without]")) {
+    const { shownWithout, hiddenWithout } = each.dataset;
+    each.classList.toggle("hidden", shownWithout ? Boolean(page.getElementById(shownWithout)) : !page.getElementById(hiddenWithout));
+  }
+  followOperation();
   followBuild();
 }
 
@@ -84,31 +95,73 @@ function follow(url, kind, on) {
   return () => { ended = true; source.close(); say(""); };
 }
 
-const live = Array.from(document.querySelectorAll("[data-live]"), (each) => each.dataset.live);
-if (live.length) {
-  const projects = new Set(live);
-  const only = projects.size === 1 && !projects.has("models") ? `&project=${encodeURIComponent(live[0])}` : "";
-  fetch(`${API}/events?before=9007199254740991&limit=1`).then((answer) => answer.json()).then(({ events }) => {
+// What happens to these projects, or with "models" to any.
+function followProjects(projects) {
+  const only = projects.size === 1 && !projects.has("models") ? `&project=${encodeURIComponent([...projects][0])}` : "";
+  let stop = null, ended = false;
+  const begin = () => fetch(`${API}/events?before=9007199254740991&limit=1`).then((answer) => answer.json()).then(({ events }) => {
+    if (ended) return;
     const newest = events.length ? events[0].sequence : 0;
-    follow((last) => `${API}/events?follow=1&after=${last || newest}${only}`, "event", refresh);
+    stop = follow((last) => `${API}/events?follow=1&after=${last || newest}${only}`, "event", refreshTwice);
     refresh(); // what happened since the page was made
-  }).catch(() => setTimeout(refresh, EVERY));
+  }).catch(() => { if (!ended) setTimeout(begin, EVERY); });
+  begin();
+  return () => { ended = true; stop?.(); };
 }
+
+const live = new Set(Array.from(document.querySelectorAll("[data-live]:not(#operation)"), (each) => each.dataset.live));
+if (live.size) followProjects(live);
 
 // What no event tells of, such as how far behind a service is, is looked at every so many seconds by who looks at it.
 
 const ticking = document.querySelector("[data-every]");
 if (ticking) setInterval(() => { if (!document.hidden) refresh(); }, 1000 * ticking.dataset.every);
 
-const operation = document.querySelector("[data-operation]");
-if (operation) {
-  const path = `${API}/operations/${encodeURIComponent(operation.dataset.operation)}/events`;
-  const stop = follow(() => path, "operation", (event) => {
-    const { state, command } = JSON.parse(event.data);
-    refresh();
-    const ended = ["live", "stopped", "deleted", "awaiting", "quarantined", "refused", "failed", "stalled"];
-    if (ended.includes(state) || (command === "build" && state === "certified")) stop();
+// An operation by its own stream, as long as it goes on by itself; that ends where it waits for people or is silent, and
+// what goes on then all the same is seen by its project's events.
+
+const followed = {};
+
+function keep(name, what, begin) {
+  if (followed[name]?.what === what) return;
+  followed[name]?.stop();
+  followed[name] = what === undefined ? null : { what, stop: begin(what) };
+}
+
+function followOperation() {
+  const shown = find("operation");
+  if (!shown) return;
+  keep("operation", shown.dataset.operation, (id) => {
+    const stop = follow(() => `${API}/operations/${encodeURIComponent(id)}/events`, "operation", (event) => {
+      const { state, command } = JSON.parse(event.data);
+      refresh();
+      const ended = ["live", "stopped", "deleted", "awaiting", "quarantined", "refused", "failed", "stalled"];
+      if (ended.includes(state) || (command === "build" && state === "certified")) stop();
+    });
+    return stop;
   });
+  keep("live", shown.dataset.live, (project) => followProjects(new Set([project])));
+}
+followOperation();
+
+// For how long something has been under way, second by second.
+
+function lasting(seconds) {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  return seconds < 3600 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
+}
+
+if (find("operation")) {
+  let ahead; // of this machine's clock, the platform's: so many milliseconds
+  setInterval(() => {
+    for (const each of document.querySelectorAll("time[data-now]")) {
+      if (each.dataset.read !== each.dataset.now) { // as the page came: what it says is so now
+        each.dataset.read = each.dataset.now;
+        ahead = Date.parse(each.dataset.now) - Date.now();
+      }
+      each.textContent = lasting(Math.max(0, (Date.now() + ahead - Date.parse(each.dateTime)) / 1000));
+    }
+  }, EVERY);
 }
 
 // Logs.

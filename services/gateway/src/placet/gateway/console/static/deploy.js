@@ -174,7 +174,6 @@ if (upload) {
     drop.addEventListener(name, () => drop.classList.toggle("over", name === "dragenter" || name === "dragover"));
   }
   drop.addEventListener("drop", async (event) => {
-    if (find("pick-folder").disabled) return;
     const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry()).filter(Boolean);
     if (entries.length !== 1) {
       say("chosen", "Drop one folder, or one zip or tar.", "warn");
