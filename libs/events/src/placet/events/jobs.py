@@ -19,10 +19,12 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from opentelemetry import propagate, trace
 
 from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events import tables
 from placet.events.leases import shared_now
+from placet.events.logs import working_for
 from placet.events.outcome import (
     DONE,
     MAX_ATTEMPTS,
@@ -230,10 +232,11 @@ class JobRunner:
 
     async def _run(self, job: Job[Any], held_until: float) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                renewing = tasks.create_task(self._renew(job, held_until))
-                await self._do(job)
-                renewing.cancel()
+            with working_for(job.context):
+                async with asyncio.TaskGroup() as tasks:
+                    renewing = tasks.create_task(self._renew(job, held_until))
+                    await self._do(job)
+                    renewing.cancel()
         except* _LeaseLost:
             log.warning(
                 "%s: %s %s was asked for again or taken over; this run of it ends",
@@ -255,10 +258,12 @@ class JobRunner:
             parent = job.context.traceparent
             with self._wiring.tracer.start_as_current_span(
                 f"{self._service} {job.kind}",
-                attributes={"placet.job": job.key, "placet.parent": parent or ""},
+                context=propagate.extract({"traceparent": parent}) if parent else None,
+                kind=trace.SpanKind.CONSUMER,
+                attributes={"placet.job": job.key, "placet.attempt": job.attempts + 1},
             ):
                 finish = await self._worker.run(job)
-            await transact(self._wiring, self._service, job.context, finish, self._claim(job))
+                await transact(self._wiring, self._service, job.context, finish, self._claim(job))
         except asyncio.CancelledError:
             await asyncio.shield(asyncio.ensure_future(self._give_back(job)))
             raise

@@ -21,6 +21,7 @@ from opentelemetry import propagate, trace
 
 from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events import tables
+from placet.events.logs import working_for
 from placet.events.outcome import (
     DONE,
     Done,
@@ -222,8 +223,9 @@ class Lanes:
         ):
             context = Context.after(event, self._service)
             try:
-                async with asyncio.timeout(HANDLE_WITHIN):
-                    await transact(self._wiring, self._service, context, change, _claim(batch))
+                with working_for(context):
+                    async with asyncio.timeout(HANDLE_WITHIN):
+                        await transact(self._wiring, self._service, context, change, _claim(batch))
             except ClaimLost:
                 if len(batch) > 1:
                     return Retry(after=0.0, reason="some of these are handled already")
@@ -232,7 +234,10 @@ class Lanes:
                 return outcome
             except Exception as error:
                 if not isinstance(error, PlacetError):
-                    log.exception("%s: handling %s of %s failed", self._service, event.type, event.subject)
+                    with working_for(context):
+                        log.exception(
+                            "%s: handling %s of %s failed", self._service, event.type, event.subject
+                        )
                 return of_error(error)
         return DONE
 

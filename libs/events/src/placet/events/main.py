@@ -20,6 +20,7 @@ from placet.connections import BoundedServer, Bounds, bounded
 from placet.errors import PlacetError, Unavailable
 from placet.events import mending
 from placet.events.http import http_app
+from placet.events.logs import log_to_stderr
 from placet.events.parked import all_parked, retry_all
 from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import Service, ServiceRunner, in_words
@@ -97,9 +98,7 @@ def main(
     except PlacetError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    logging.basicConfig(
-        level=process.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    log_to_stderr(name, level=process.log_level, format=process.log_format)
     logging.getLogger("aiormq").setLevel(
         logging.CRITICAL
     )  # the bus says itself what becomes of its connections

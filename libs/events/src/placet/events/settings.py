@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticUndefined
@@ -62,6 +62,10 @@ class ProcessSettings(ServiceSettings):
     )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="how logs are written: for people, or one JSON object a line, with the operation and the trace",
     )
 
 
