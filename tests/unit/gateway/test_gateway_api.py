@@ -76,6 +76,8 @@ EVERY_CALL = [
     ("GET", "/v1/operations/x/events"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/churn"),
+    ("GET", "/v1/models/churn/releases"),
+    ("GET", "/v1/models/churn/releases/1"),
     ("POST", "/v1/models/churn/exceptions"),
     ("GET", "/v1/models/churn/exceptions"),
     ("POST", "/v1/models/churn/exceptions/x/grant"),
