@@ -45,8 +45,8 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 # Version 2 is a plugin of docker. This release of Debian may have version 1 alone, a program by itself; a later one has
-# a plugin that needs nothing but the C library. It is taken from there by itself, with apt's settings, lists and state
-# in a folder that goes again, so that nothing else of that release can be installed.
+# a plugin that needs nothing but the C library. It is taken from this machine's own mirror by itself, with apt's
+# settings, lists and state in a folder that goes again, so that nothing else of that release can be installed.
 install_compose() {
     local package aside
     for package in docker-compose-v2 docker-compose; do
