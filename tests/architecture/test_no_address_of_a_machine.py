@@ -11,7 +11,13 @@ import pytest
 from tools import workspace
 
 # Split, so that this file does not hold them either.
-HOSTS = ["pypi" + ".org", "pythonhosted" + ".org", "index." + "docker.io", "registry." + "npmjs.org", "debian" + ".org"]
+HOSTS = [
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "index." + "docker.io",
+    "registry." + "npmjs.org",
+    "debian" + ".org",
+]
 INDEX = re.compile("|".join(map(re.escape, HOSTS)))
 HOME = re.compile(r"""(?<![\w.:/-])/(?:home|root|Users|work|workspace|mnt|opt)/[\w.-]+""")
 

@@ -298,6 +298,21 @@ class ConsoleStories:
             assert await page.evaluate("document.body.dataset.mine") == "kept"
             await somebody.must_be_usable()
 
+    async def test_what_is_pressed_is_followed_although_the_page_changes_meanwhile(
+        self, platform: Platform, tmp_path: Path, project: str
+    ) -> None:
+        await deploy(platform, write_project(tmp_path / project, project))
+        async with visitor(platform.url, platform.token) as somebody:
+            await somebody.open(f"/console/models?search={project}")
+            page = somebody.page
+            await page.get_by_role("link", name=project, exact=True).hover()
+            await page.mouse.down()
+            await ask(platform, "stop", project)
+            for _ in range(3):  # the page asks for itself once a second as long as it may not change
+                await page.wait_for_event("response", lambda said: said.url == page.url)
+            await page.mouse.up()
+            await page.wait_for_url(f"**/console/models/{project}")
+
     async def test_what_will_happen_is_said_before_a_command_and_it_is_done_by_keyboard(
         self, platform: Platform, tmp_path: Path, project: str
     ) -> None:

@@ -59,9 +59,20 @@ function replaceParts(text) {
   followBuild();
 }
 
-// Nobody's form is taken away while he fills it in, and no words that he wrote.
+// What is pressed has to be there when it is let go of: a browser makes a click only of both.
+
+let pressed = null;
+for (const begins of ["pointerdown", "keydown"]) {
+  addEventListener(begins, (event) => { pressed = event.target; }, true);
+}
+const letGo = () => { setTimeout(() => { pressed = null; }); };
+for (const ends of ["pointerup", "pointercancel", "keyup"]) addEventListener(ends, letGo, true);
+addEventListener("blur", letGo); // of the window: what ends elsewhere is not told here
+
+// Nobody's form is taken away while he fills it in, and no words that he wrote, nor what he is about to follow.
 function isInUse(element) {
   const at = document.activeElement;
+  if (pressed instanceof Node && element.contains(pressed)) return true;
   if (Array.from(element.querySelectorAll("textarea")).some((each) => each.value !== each.defaultValue)) return true;
   return element.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName);
 }
