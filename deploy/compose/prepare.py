@@ -66,7 +66,7 @@ def make_secrets(renew: str | None = None) -> None:
     passwords = known_passwords()
     needed = {
         "broker": SERVICES,
-        "database": (ADMINISTRATOR, OWNER, *(role(each) for each in SERVICES)),
+        "database": (ADMINISTRATOR, *roles()),
         "registry": (*SERVICES, PUSHES_BASES),
     }
     for kind, names in needed.items():
@@ -191,7 +191,7 @@ async def make_roles(passwords: Passwords) -> None:
     try:
         there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
         async with connection.transaction():
-            for name in (OWNER, *(role(each) for each in SERVICES)):
+            for name in roles():
                 # Names are ours and passwords have letters, digits, - and _ alone.
                 rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
                 verb = "ALTER" if name in there else "CREATE"
