@@ -31,7 +31,13 @@ def http_app(
     """The app of the services that run in this process: one of them, or all when embedded."""
     # With what its pages are made of: they must be seen where nothing reaches the internet, too.
     app = FastAPIOffline(
-        title=title, version=version, docs_url="/docs", redoc_url=None, static_url="/docs/static"
+        title=title,
+        version=version,
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/static",
+        # Its own would trace what machines ask by the second; `placet.events.traces` traces mounted apps, too.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     speak_problems(app)
     app.include_router(_health(runners))
