@@ -200,6 +200,8 @@ async def make_roles(passwords: Passwords) -> None:
                 )
             await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
             await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            for other in ("postgres", "template1"):  # which everybody may enter as they are made
+                await connection.execute(f"REVOKE CONNECT ON DATABASE {other} FROM PUBLIC")
             await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {DATABASE} TO {OWNER}")
             for each in SERVICES:
                 await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {role(each)}")
