@@ -22,7 +22,7 @@ from jsonschema import Draft7Validator
 from placet.events.settings import ProcessSettings, ServiceSettings, load
 from placet.trust import KeySet, SigningKey, own_key
 
-from tests.support.helm import CHART, EXAMPLES, NAMESPACE, Document, Rendered, example, rendered
+from tests.support.helm import CHART, EXAMPLES, NAMESPACE, Document, Rendered, example, linted, rendered
 from tests.support.servers import sources
 from tests.unit.deployer.test_deployer_kubernetes_objects import SUPPORTED as FOR_MODELS
 from tools import workspace
@@ -116,6 +116,13 @@ def test_the_gateway_api_takes_the_edges_route(version: str) -> None:
     takes = Draft7Validator(json.loads((ROUTES / f"httproute-{version}.json").read_text()))
     (route,) = whole(VALUES["gateway-api"]).all("HTTPRoute")
     assert not list(takes.iter_errors(route))
+
+
+def test_helm_finds_nothing_to_mend_in_it() -> None:
+    """Severity 1 is what it would like to have: an icon."""
+    found = linted(EVERYTHING_ON)
+    assert [each for each in found["messages"] if each["severity"] > 1] == []
+    assert found["errors"] == []
 
 
 def test_there_is_a_schema_for_what_every_cluster_has() -> None:

@@ -1,6 +1,6 @@
 """Charts, rendered by Helm's own library in a process of its own: what is written in Go keeps its threads and signals.
 
-As a program it answers questions on standard input, a JSON list, with as many answers.
+As a program it answers one question, in JSON on standard input.
 """
 
 from __future__ import annotations
@@ -54,17 +54,7 @@ def rendered(
 
 @cache
 def _rendered(values: str, release: str, upgrade: bool) -> Rendered:
-    question = {"values": json.loads(values), "release": release, "upgrade": upgrade}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.helm"],
-        input=json.dumps([question]),
-        cwd=workspace.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (answer,) = json.loads(done.stdout)
+    answer = _asked({"verb": "render", "values": json.loads(values), "release": release, "upgrade": upgrade})
     if "refused" in answer:
         return Rendered(refused=answer["refused"])
     texts: dict[str, str] = answer["texts"]
@@ -81,51 +71,64 @@ def example(name: str) -> Document:
     return values
 
 
+def linted(values: Mapping[str, Any]) -> Document:
+    """What Helm says of the chart with these values."""
+    return _asked({"verb": "lint", "values": values})
+
+
 def changed(verb: str, values: Mapping[str, Any], *, namespace: str, configuration: Path) -> None:
     """Install, upgrade or uninstall the release in the cluster of that kubeconfig."""
-    question = {"verb": verb, "values": values, "namespace": namespace, "configuration": str(configuration)}
+    _asked({"verb": verb, "values": values, "namespace": namespace, "configuration": str(configuration)})
+
+
+def _asked(question: Mapping[str, Any]) -> Document:
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.helm"],
-        input=json.dumps([question]),
+        input=json.dumps(question),
         cwd=workspace.ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    answer: Document = json.loads(done.stdout)
+    return answer
 
 
-def _changed(question: Mapping[str, Any]) -> Mapping[str, Any]:
-    import helm_python
-
-    namespace = question["namespace"]
-    with helm_python.Config(kubeconfig_path=question["configuration"], namespace=namespace) as cluster:
-        match question["verb"]:
-            case "install":
-                cluster.install(CHART, RELEASE, question["values"], namespace=namespace)
-            case "upgrade":
-                cluster.upgrade(CHART, RELEASE, question["values"], namespace=namespace)
-            case "uninstall":
-                cluster.uninstall(RELEASE)
-    return {}
+# In the process that has the library.
 
 
 def _answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
     import helm_python
 
-    with helm_python.Chart.load(CHART) as chart:
-        try:
-            texts = chart.render(
-                question["values"],
-                name=question["release"],
-                namespace=NAMESPACE,
-                is_install=not question["upgrade"],
-                is_upgrade=question["upgrade"],
-            )
-        except (helm_python.HelmValuesError, helm_python.HelmRenderError) as error:
-            return {"refused": str(error)}
-    return {"texts": texts}
+    match question["verb"]:
+        case "render":
+            with helm_python.Chart.load(CHART) as chart:
+                try:
+                    texts = chart.render(
+                        question["values"],
+                        name=question["release"],
+                        namespace=NAMESPACE,
+                        is_install=not question["upgrade"],
+                        is_upgrade=question["upgrade"],
+                    )
+                except (helm_python.HelmValuesError, helm_python.HelmRenderError) as error:
+                    return {"refused": str(error)}
+            return {"texts": texts}
+        case "lint":
+            return helm_python.lint(CHART, question["values"])
+        case verb:
+            namespace, file = question["namespace"], question["configuration"]
+            with helm_python.Config(kubeconfig_path=file, namespace=namespace) as cluster:
+                match verb:
+                    case "install":
+                        cluster.install(CHART, RELEASE, question["values"], namespace=namespace)
+                    case "upgrade":
+                        cluster.upgrade(CHART, RELEASE, question["values"], namespace=namespace)
+                    case "uninstall":
+                        cluster.uninstall(RELEASE)
+            return {}
 
 
 if __name__ == "__main__":
-    json.dump([(_changed if "verb" in each else _answer)(each) for each in json.load(sys.stdin)], sys.stdout)
+    json.dump(_answer(json.load(sys.stdin)), sys.stdout)
