@@ -68,8 +68,8 @@ screenshots: $(VENV)/.dev servers ## Pictures of every page of the console, in b
 images: $(VENV)/.dev ## An image of each service, in the Docker Engine; ARGS="builder --tag T" builds one
 	@$(RUN)/python -m tools.images $(ARGS)
 
-lock: $(VENV)/.dev ## Lock the requirements again, with the newest versions that fit
-	@$(RUN)/python -m tools.requirements --write
+lock: $(VENV)/.dev ## Lock the requirements again, with the newest versions that fit; ARGS=--complete keeps the locked ones
+	@$(RUN)/python -m tools.requirements $(or $(ARGS),--write)
 
 servers: ## Install what the tests' servers need, on Debian as root; elsewhere say what is missing
 	@tools/servers.sh

@@ -1,4 +1,5 @@
-"""Are the locked requirements complete, and is what placet calls tested in them? With `--write`, lock them again.
+"""Are the locked requirements complete, and is what placet calls tested in them? With `--write`, lock them again, with
+the newest versions; with `--complete`, add what is missing and leave the versions that are locked as they are.
 
 `requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, `services/` what each
 service runs with in an image of its own and `images.txt` what such an image is made with, `large.txt` what only the
@@ -22,7 +23,7 @@ from tools import workspace
 
 LOCKS = workspace.ROOT / "requirements"
 COMPILE = (
-    *("uv", "pip", "compile", "-", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"),
+    *("uv", "pip", "compile", "-", "--quiet", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
 )
 
@@ -39,17 +40,20 @@ def needs() -> dict[str, list[Requirement]]:
     }
 
 
-def write(name: str, requirements: list[Requirement]) -> None:
+def write(name: str, requirements: list[Requirement], *, upgrade: bool) -> None:
     constraints = () if name == "dev.txt" else ("--constraint", str(LOCKS / "dev.txt"))
-    locked = subprocess.run(
-        [Path(sys.executable).with_name(COMPILE[0]), *COMPILE[1:], *constraints],
+    subprocess.run(
+        [
+            *(Path(sys.executable).with_name(COMPILE[0]), *COMPILE[1:], *constraints),
+            *("--output-file", str(LOCKS / name)),  # whose versions are kept
+            *(("--upgrade",) if upgrade else ()),
+        ],
         input="\n".join(sorted({str(requirement) for requirement in requirements})),
         cwd=LOCKS,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         text=True,
         check=True,
     )
-    (LOCKS / name).write_text(locked.stdout)
 
 
 def locked(name: str) -> dict[str, list[Version]]:
@@ -84,9 +88,9 @@ def untested() -> list[str]:
 
 
 def main(*arguments: str) -> int:
-    if arguments == ("--write",):
+    if arguments in (("--write",), ("--complete",)):
         for name, requirements in needs().items():
-            write(name, requirements)
+            write(name, requirements, upgrade=arguments == ("--write",))
     complaints = [
         complaint for name, requirements in needs().items() for complaint in missing(name, requirements)
     ] + untested()

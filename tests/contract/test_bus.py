@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import aiormq
 import msgspec
 import pytest
+from aiormq.abc import DeliveredMessage
 from placet.errors import Refused, Unavailable
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.adapters.rabbitmq_bus import RabbitMQBus, open_rabbitmq_bus
@@ -146,6 +148,23 @@ async def test_a_replica_takes_over_where_the_active_one_stopped(open_rabbit: Op
 async def test_a_service_logs_in_as_itself(broker: RabbitMQ) -> None:
     with pytest.raises(Refused, match="nobody would believe it"):
         await open_rabbitmq_bus(broker.amqp_url, service="builder")
+
+
+async def test_a_message_says_where_its_trace_goes_on(broker: RabbitMQ, open_rabbit: OpenBus) -> None:
+    """For subscribers whose libraries look into the headers: the event itself has it, too."""
+    builder = await open_rabbit("builder")
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    came: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
+    async with amqp_channel(broker.amqp_url) as channel:
+        queue = (await channel.queue_declare(exclusive=True)).queue or ""
+        await channel.queue_bind(queue, EXCHANGE, routing_key="builder.#")
+        await channel.basic_consume(queue, came.put, no_ack=True)
+        await builder.publish([replace(event("builder", 1), traceparent=parent), event("builder", 2)])
+        async with asyncio.timeout(60):
+            traced, untraced = await came.get(), await came.get()
+    placed = {"id": "builder-1", "epoch": "first", "sequence": 1}
+    assert traced.header.properties.headers == placed | {"traceparent": parent}
+    assert "traceparent" not in (untraced.header.properties.headers or {})
 
 
 async def test_a_message_under_another_name_is_refused(broker: RabbitMQ, open_rabbit: OpenBus) -> None:

@@ -159,6 +159,8 @@ class DistributedPlatform:
     git: GitServer
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Further ones of a service, by its name."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of every service's environment, beside its settings."""
     module: str | None = None
     """What runs a service instead of its own module; it gets the service's name."""
     processes: dict[str, Process] = field(default_factory=dict)
@@ -285,7 +287,7 @@ class DistributedPlatform:
         }
         more = self.settings.get(service, {})
         own = {f"PLACET_{name}": str(value) for name, value in {**common, **every[service], **more}.items()}
-        return {**own, "HOME": str(self.folder)}
+        return {**own, **self.variables, "HOME": str(self.folder)}
 
 
 @contextmanager
@@ -297,6 +299,7 @@ def distributed(
     registry: Registry,
     caddy: CaddyServer,
     settings: Mapping[str, Mapping[str, str]] | None = None,
+    variables: Mapping[str, str] | None = None,
     module: str | None = None,
 ) -> Iterator[DistributedPlatform]:
     for server in (rabbitmq, postgres, registry, caddy):
@@ -316,6 +319,7 @@ def distributed(
                 models=models,
                 git=git,
                 settings=settings or {},
+                variables=variables or {},
                 module=module,
             )
             try:

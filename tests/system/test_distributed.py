@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.collector import Collector
 from tests.support.oidc_provider import OidcProvider
 from tests.support.platforms import Platform, distributed
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
@@ -19,6 +20,7 @@ from tests.system.console_oidc import TAKE_TOKENS, ProvidersStories, known_by
 from tests.system.console_platform import PlatformStories
 from tests.system.scenarios import Scenarios
 from tests.system.story import WholeStory
+from tests.system.traces import TracedStories
 
 
 class TestDistributed(
@@ -30,6 +32,7 @@ class TestDistributed(
     AuditStories,
     PlatformStories,
     ProvidersStories,
+    TracedStories,
 ):
     @pytest.fixture(scope="class")
     @classmethod
@@ -41,6 +44,7 @@ class TestDistributed(
         registry: Registry,
         caddy: CaddyServer,
         provider: OidcProvider,
+        collector: Collector,
     ) -> Iterator[Platform]:
         folder = tmp_path_factory.mktemp("distributed")
         known = known_by(provider, folder / "provider")
@@ -51,6 +55,7 @@ class TestDistributed(
             registry=registry,
             caddy=caddy,
             settings=dict.fromkeys(TAKE_TOKENS, known),
+            variables=collector.environment,
         ) as platform:
             yield platform.platform
 

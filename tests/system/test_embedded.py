@@ -16,6 +16,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.mlflow_folders.frames import SPENDING
+from tests.support.collector import Collector
 from tests.support.eventually import eventually
 from tests.support.oidc_provider import OidcProvider
 from tests.support.platforms import ROOT, Platform, embedded
@@ -38,6 +39,7 @@ from tests.system.scenarios import (
     refusal_of,
 )
 from tests.system.story import WholeStory
+from tests.system.traces import TracedStories
 
 
 class TestEmbedded(
@@ -49,6 +51,7 @@ class TestEmbedded(
     AuditStories,
     PlatformStories,
     ProvidersStories,
+    TracedStories,
 ):
     @pytest.fixture(scope="class")
     @classmethod
@@ -61,9 +64,10 @@ class TestEmbedded(
 
     @pytest.fixture(scope="class")
     @classmethod
-    def platform(cls, folder: Path, provider: OidcProvider) -> Iterator[Platform]:
+    def platform(cls, folder: Path, provider: OidcProvider, collector: Collector) -> Iterator[Platform]:
         known = known_by(provider, folder / "provider")
-        with embedded(folder, {f"PLACET_{name}": value for name, value in known.items()}) as platform:
+        settings = {f"PLACET_{name}": value for name, value in known.items()}
+        with embedded(folder, settings | collector.environment) as platform:
             yield platform
 
     async def test_the_example_that_mlflow_wrote_is_deployed_as_it_stands(

@@ -103,7 +103,12 @@ async def test_a_job_logs_for_its_operation_and_goes_on_with_its_trace(
         await eventually(spans.get_finished_spans)
     [span] = spans.get_finished_spans()
     assert (span.name, f"{span.context.trace_id:032x}") == ("tester build", TRACE)
-    assert span.attributes == {"placet.job": "churn", "placet.attempt": 1}
+    assert span.attributes == {
+        "placet.project": "churn",
+        "placet.operation": "operation-1",
+        "placet.job": "churn",
+        "placet.attempt": 1,
+    }
     [line] = log_lines(written)
     assert (line["operation"], line["trace"], line["message"]) == ("operation-1", TRACE, "building churn")
 

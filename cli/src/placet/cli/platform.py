@@ -18,6 +18,7 @@ import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -55,6 +56,7 @@ from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
 from placet.events.settings import ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
+from placet.events.traces import trace_this_process, traced
 from placet.gateway.console.signing_in import client_of
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.told_routes import ToldRoutes
@@ -103,6 +105,7 @@ async def serve(
     With `again` set it ends for another process to go on, as which `hand_over` becomes: models stay, and what is
     returned are the socket that it listened on, on which clients wait for that process, and those of its clients.
     """
+    send_last_spans = trace_this_process("placet", version("placet-cli"))
     try:
         return await _serve_all(
             data,
@@ -117,6 +120,8 @@ async def serve(
         if (told := in_words(group)) is None:
             raise
         raise told from None
+    finally:
+        send_last_spans()  # nothing else runs any more that could be kept waiting
 
 
 async def _serve_all(
@@ -146,7 +151,7 @@ async def _serve_all(
         ]
         server = _Server(
             bounded(
-                http_app("placet", runners, version="1"),
+                traced(http_app("placet", runners, version="1")),
                 Bounds().for_this_process(),
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             ),

@@ -163,6 +163,10 @@ def _headers() -> dict[str, Any]:
                 "description": "of the producer's store; a restored one begins another",
             },
             "sequence": {"type": "integer", "minimum": 1, "description": "the position, without gaps"},
+            "traceparent": {
+                "type": "string",
+                "description": "the event's W3C trace context, where it has one",
+            },
         },
         "required": ["id", "epoch", "sequence"],
     }

@@ -26,6 +26,8 @@ class Outgoing:
     epoch: str
     position: int
     raw: bytes
+    traceparent: str | None = None
+    """The event's own, for who reads it where a broker's messages have it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,15 +10,12 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import Unavailable
 from placet.events import asyncapi
 from placet.events.contracts import CATALOG
+from placet.events.metrics import MEDIA_TYPE, Exposition, measured
 from placet.events.parked import count_parked
 from placet.events.problems import answered, speak_problems
 from placet.events.service import ServiceRunner
@@ -34,7 +31,13 @@ def http_app(
     """The app of the services that run in this process: one of them, or all when embedded."""
     # With what its pages are made of: they must be seen where nothing reaches the internet, too.
     app = FastAPIOffline(
-        title=title, version=version, docs_url="/docs", redoc_url=None, static_url="/docs/static"
+        title=title,
+        version=version,
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/static",
+        # Its own would trace what machines ask by the second; `placet.events.traces` traces mounted apps, too.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     speak_problems(app)
     app.include_router(_health(runners))
@@ -56,11 +59,16 @@ class Face:
     def __init__(self, rest: FastAPI, mounted: Mapping[str, ASGIApp]) -> None:
         self.rest = rest
         self._mounted = mounted
+        self._measured = measured(self._answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._measured(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             for begin, mounted in self._mounted.items():
                 if scope["path"].startswith(begin + "/"):
+                    scope["mounted"] = f"{begin}/{{path}}"
                     await answered(mounted, scope, receive, send)
                     return
         await self.rest(scope, receive, send)
@@ -68,8 +76,7 @@ class Face:
 
 def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
     router = APIRouter(tags=["health"])
-    registry = CollectorRegistry()
-    registry.register(_RunnerCollector(runners))
+    exposition = Exposition(runners)
 
     @router.get("/livez")
     async def livez() -> dict[str, str]:
@@ -87,7 +94,8 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
 
     @router.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        """For Prometheus: what this process counted, and how its services stand."""
+        return Response(await exposition.text(), media_type=MEDIA_TYPE)
 
     return router
 
@@ -148,35 +156,3 @@ async def _state(runner: ServiceRunner) -> dict[str, Any]:
             for each in projections
         },
     }
-
-
-class _RunnerCollector(Collector):
-    """Reads the runners when Prometheus asks; nothing is counted twice."""
-
-    def __init__(self, runners: Sequence[ServiceRunner]) -> None:
-        self._runners = runners
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        gauges = {
-            name: GaugeMetricFamily(f"placet_{name}", help_text, labels=["service"])
-            for name, help_text in (
-                ("leads", "1 on the replica that hears and publishes"),
-                ("outbox_backlog", "events committed and not yet confirmed by the broker"),
-                ("inbox_pending", "messages received and not yet handled or parked"),
-                ("jobs_running", "leased jobs in this process"),
-            )
-        }
-        behind = GaugeMetricFamily(
-            "placet_inbox_behind",
-            "positions a producer is known to have that have not arrived",
-            labels=["service", "producer"],
-        )
-        for runner in self._runners:
-            name = runner.service.name
-            gauges["leads"].add_metric([name], float(runner.is_leading))
-            gauges["outbox_backlog"].add_metric([name], runner.outbox_backlog)
-            gauges["inbox_pending"].add_metric([name], runner.inbox_pending)
-            gauges["jobs_running"].add_metric([name], runner.jobs_running)
-            for producer, lag in runner.inbox_lag.items():
-                behind.add_metric([name, producer], lag)
-        return [*gauges.values(), behind]

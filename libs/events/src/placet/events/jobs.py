@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 
 from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events import tables
 from placet.events.leases import shared_now
 from placet.events.logs import working_for
+from placet.events.metrics import WORKED, outcome_of
 from placet.events.outcome import (
     DONE,
     MAX_ATTEMPTS,
@@ -38,7 +40,8 @@ from placet.events.outcome import (
     storable,
 )
 from placet.events.store import Claim, ClaimLost, Run, Unit
-from placet.events.unit_of_work import Context, UnitOfWork, transact
+from placet.events.traces import after
+from placet.events.unit_of_work import Context, UnitOfWork, current_traceparent, transact
 from placet.events.wiring import Wiring
 
 Payload = TypeVar("Payload")
@@ -254,16 +257,24 @@ class JobRunner:
 
     async def _do(self, job: Job[Any]) -> None:
         outcome: Outcome = DONE
+        began = time.perf_counter()
         try:
-            parent = job.context.traceparent
             with self._wiring.tracer.start_as_current_span(
                 f"{self._service} {job.kind}",
-                context=propagate.extract({"traceparent": parent}) if parent else None,
+                context=after(job.context.traceparent),
                 kind=trace.SpanKind.CONSUMER,
-                attributes={"placet.job": job.key, "placet.attempt": job.attempts + 1},
+                attributes={
+                    "placet.project": job.context.project,
+                    "placet.operation": job.context.correlation,
+                    "placet.job": job.key,
+                    "placet.attempt": job.attempts + 1,
+                },
             ):
                 finish = await self._worker.run(job)
-                await transact(self._wiring, self._service, job.context, finish, self._claim(job))
+                told = msgspec.structs.replace(
+                    job.context, traceparent=current_traceparent() or job.context.traceparent
+                )
+                await transact(self._wiring, self._service, told, finish, self._claim(job))
         except asyncio.CancelledError:
             await asyncio.shield(asyncio.ensure_future(self._give_back(job)))
             raise
@@ -276,6 +287,7 @@ class JobRunner:
             # What a job is given up with becomes an event: a traceback would stay in the log of all logs for ever.
             reason = f"an unexpected {type(error).__name__}; the {self._service}'s own log says more"
             outcome = Retry(after=None, reason=reason)
+        WORKED.labels(self._service, job.kind, outcome_of(outcome)).observe(time.perf_counter() - began)
         if not isinstance(outcome, Done):
             try:
                 await self._put_aside(job, after_attempt(outcome, job.attempts + 1))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 
 from placet.errors import PlacetError, Unavailable, Unreadable
 from placet.events import tables
 from placet.events.logs import working_for
+from placet.events.metrics import HANDLED, outcome_of
 from placet.events.outcome import (
     DONE,
     Done,
@@ -35,6 +37,7 @@ from placet.events.outcome import (
 )
 from placet.events.reaction import Heard, Reaction
 from placet.events.store import Claim, ClaimLost, Run, Unit
+from placet.events.traces import after, link_to
 from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
 
@@ -183,8 +186,11 @@ class Lanes:
     async def _handle(self, batch: list[Waiting]) -> bool:
         """Handle a batch as one unit; returns whether it leaves the lane."""
         first = batch[0]
+        began = time.perf_counter()
         try:
             outcome = await self._attempt(batch)
+            what = ".".join(first.routing_key.split(".")[:3])
+            HANDLED.labels(self._service, what, outcome_of(outcome)).observe(time.perf_counter() - began)
             if isinstance(outcome, Done):
                 return True
             if len(batch) > 1:  # who is to blame shows when they go one by one
@@ -216,10 +222,17 @@ class Lanes:
             if not isinstance(outcome, Done):
                 raise _NotDone
 
-        traceparent = event.attributes.traceparent
-        parent = propagate.extract({"traceparent": traceparent}) if traceparent else None
         with self._wiring.tracer.start_as_current_span(
-            f"{self._service} handles {event.type}", context=parent, kind=trace.SpanKind.CONSUMER
+            f"{self._service} handles {event.type}",
+            context=after(event.attributes.traceparent),
+            kind=trace.SpanKind.CONSUMER,
+            attributes={
+                "placet.project": event.attributes.partitionkey,
+                "placet.operation": event.attributes.correlationid,
+                "placet.event": event.attributes.id,
+                "messaging.batch.message_count": len(batch),
+            },
+            links=[link for each in heard[1:] if (link := link_to(each.event.attributes.traceparent))],
         ):
             context = Context.after(event, self._service)
             try:

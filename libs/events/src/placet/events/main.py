@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import Service, ServiceRunner, in_words
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.store import EVENTS
+from placet.events.traces import trace_this_process, traced
 from placet.events.wiring import Wiring, open_distributed_store
 
 Settings = TypeVar("Settings", bound=ServiceSettings)
@@ -114,11 +116,14 @@ def main(
         work = _rebuild(name, process, settings, build, tables, logs, arguments.rebuild)
     else:
         work = _serve(name, process, settings, build, tables, logs)
+    send_last_spans = trace_this_process(f"placet-{name}", version(f"placet-{name}"))
     try:
         status = asyncio.run(work)
     except PlacetError as error:
         sys.stderr.write(f"{error}\n")
         status = 1 if isinstance(error, Unavailable) else 2
+    finally:
+        send_last_spans()
     sys.exit(status)
 
 
@@ -149,7 +154,7 @@ async def serve(service: Service, process: ProcessSettings) -> int:
     runner = ServiceRunner(service, lease_seconds=process.lease_seconds)
     server = _Server(
         bounded(
-            http_app(f"placet {service.name}", [runner], version="1"),
+            traced(http_app(f"placet {service.name}", [runner], version="1")),
             Bounds(connections=process.http_connections).for_this_process(),
             host=process.http_host,
             port=process.http_port,

@@ -211,6 +211,7 @@ class Relay:
                     epoch=self._epoch_at(each.position),
                     position=each.position,
                     raw=each.event.raw,
+                    traceparent=each.event.attributes.traceparent,
                 )
                 for each in window
             ]

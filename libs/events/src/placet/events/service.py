@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fastapi import APIRouter
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
@@ -27,6 +28,7 @@ from placet.events.catalog import contract_of
 from placet.events.inbox import Gap, Inbox
 from placet.events.jobs import JobRunner, Worker
 from placet.events.leadership import Leadership
+from placet.events.metrics import Measure
 from placet.events.outbox import Relay
 from placet.events.projection import Progress, Projection, ProjectionRunner
 from placet.events.reaction import Reaction
@@ -94,6 +96,10 @@ class Service:
     """Told when a producer gives a sign of life."""
     on_head: Callable[[HeadAnnounced], Awaitable[None]] | None = None
     """Told how far a producer's log has been sent, and what is in it."""
+    measures: tuple[Measure, ...] = ()
+    """What it tells of itself to who watches it, beside what every service does."""
+    counts: tuple[Collector, ...] = ()
+    """What it counts by itself for them."""
     start: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Awaited before anything runs, one after the other; one that raises Unavailable again and again, until it does
     not."""

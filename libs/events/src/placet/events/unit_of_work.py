@@ -70,6 +70,7 @@ class UnitOfWork:
         ]
         self._writes: list[Put | Run] = []
         self._foreign: list[Append] = []
+        self._then: list[Callable[[], None]] = []
         self._now: datetime | None = None
 
     @property
@@ -150,6 +151,14 @@ class UnitOfWork:
         """Stage events that were sealed by somebody else for a log that keeps them (the audit log)."""
         self._foreign.append(Append(stream=stream, expected=expected, events=tuple(events), log=log))
 
+    def once_committed(self, do: Callable[[], None]) -> None:
+        """What nothing depends on, such as counting: done once, after the commit, and lost with the process."""
+        self._then.append(do)
+
+    def committed(self) -> None:
+        for each in self._then:
+            each()
+
     @property
     def said(self) -> tuple[Event[Any], ...]:
         """What is staged to be said, in order."""
@@ -198,11 +207,13 @@ async def transact(
         if not (unit.appends or unit.claims or unit.writes):
             return answer, ()
         try:
-            return answer, await wiring.store.commit(unit)
+            recorded = await wiring.store.commit(unit)
         except ClaimLost:
             raise
         except Conflict:
             continue
+        work.committed()
+        return answer, recorded
     # Without a time: a row that can never be written looks the same, and must end up parked.
     raise Unavailable(f"others were first {MAX_CONFLICTS} times")
 

@@ -23,6 +23,7 @@ from placet.events.codec import Codec
 from placet.events.contracts import CATALOG
 from placet.events.store import EVENTS, EventStore
 from placet.events.tables import LIBRARY
+from placet.events.traces import TracedStore, is_traced
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +61,14 @@ class Wiring:
             logs=(EVENTS, *logs),
             is_kept=is_kept,
         )
+        tracer = trace.get_tracer("placet")
         return cls(
-            store=store,
+            store=_traced(store, tracer, "sqlite", service),
             bus=InProcessBus(hub, service),
             codec=codec,
             clock=clock or SystemClock(),
             ids=names,
-            tracer=trace.get_tracer("placet"),
+            tracer=tracer,
         )
 
     @classmethod
@@ -87,13 +89,14 @@ class Wiring:
         """
         names = ids or TimeOrderedIds()
         store = await open_distributed_store(service, database_url, tables=tables, logs=logs, ids=names)
+        tracer = trace.get_tracer("placet")
         return cls(
-            store=store,
+            store=_traced(store, tracer, "postgresql", service),
             bus=await open_rabbitmq_bus(amqp_url, service=service),
             codec=Codec(CATALOG),
             clock=clock or SystemClock(),
             ids=names,
-            tracer=trace.get_tracer("placet"),
+            tracer=tracer,
         )
 
     @classmethod
@@ -107,6 +110,10 @@ class Wiring:
             ids=TimeOrderedIds(),
             tracer=trace.get_tracer("placet"),
         )
+
+
+def _traced(store: EventStore, tracer: trace.Tracer, system: str, service: str) -> EventStore:
+    return TracedStore(store, tracer, system=system, namespace=service) if is_traced() else store
 
 
 async def open_distributed_store(

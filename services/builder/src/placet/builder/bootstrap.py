@@ -20,6 +20,7 @@ from placet.builder.settings import BuilderSettings
 from placet.builder.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.metrics import disk
 from placet.identity import Callers, provider_of
 from placet.oci import open_registry
 from placet.trust import KeySet
@@ -62,5 +63,6 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         workers=(build_worker(ports, slots=settings.builds_at_once),),
         routers=(router(reader=reader, store=wiring.store, log_of=workshop.log_of),),
         admits=asynccontextmanager(reader),
+        measures=(disk(settings.data_dir),),
         close=(registry.close, callers.close),
     )

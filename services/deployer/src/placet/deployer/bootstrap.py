@@ -29,6 +29,7 @@ from placet.deployer.adapters.registry_certificates import RegistryCertificates,
 from placet.deployer.adapters.unpacked_images import UnpackedImages
 from placet.deployer.api import Access, router
 from placet.deployer.jobs import Jobs, Patience
+from placet.deployer.measures import MODEL_DRIFT, MODEL_REQUESTS, MODEL_SECONDS, measures
 from placet.deployer.observing import Observing
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports, Router
@@ -162,6 +163,8 @@ async def build(
         ),
         admits=asynccontextmanager(access.require),
         on_alive=vigil.on_alive,
+        measures=tuple(measures(placements, wiring.clock, settings.data)),
+        counts=(MODEL_REQUESTS, MODEL_SECONDS, MODEL_DRIFT),
         start=tuple(start),
         close=(*close, callers.close),
     )

@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 import sqlalchemy as sa
 
 from placet.deployer import projections as p
 from placet.deployer import queries
+from placet.deployer.measures import count, forget
 from placet.deployer.observations import Readings, Watched, Window, observe
 from placet.deployer.placements import Placements
 from placet.deployer.ports import Instance, Ports
@@ -55,6 +57,7 @@ class Observing:
                         known, counters, [each.release for each in live if each.project == known.project]
                     )
         lives = {_key(each) for each in live}
+        forget(self._looked.keys() - lives)
         self._looked = {key: moment for key, moment in self._looked.items() if key in lives}
         self._is_first = False
 
@@ -79,6 +82,7 @@ class Observing:
             observed, watched = told
 
             async def tell(work: UnitOfWork) -> None:
+                work.once_committed(partial(count, observed))
                 work.report(f"observed/{known.project}/{known.release}", observed)
                 its = p.observed.c.project == known.project
                 work.run(sa.delete(p.observed).where(its, p.observed.c.release.not_in(serving)))

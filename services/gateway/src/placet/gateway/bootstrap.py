@@ -47,6 +47,7 @@ from placet.gateway.facts_api import facts_router
 from placet.gateway.held import Held
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.keys_api import keys_router
+from placet.gateway.measures import OPERATIONS, STEPS, measures
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.people_api import people_router
 from placet.gateway.policies_api import policies_router
@@ -211,6 +212,8 @@ async def build(
         ),
         mounts={"/models": proxy, "/console": unset() if console is None else console.app},
         admits=asynccontextmanager(access.caller),
+        measures=tuple(measures(wiring.store, wiring.clock)),
+        counts=(STEPS, OPERATIONS),
         start=(*(() if console is None else (console.start,)), leave_first_token),
         close=(*close, proxy.close),
     )

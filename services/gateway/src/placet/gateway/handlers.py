@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Ground, RecordedFacts
 from placet.gateway import lives
 from placet.gateway import projections as p
+from placet.gateway.measures import count
 from placet.gateway.operations import Operation, advance
 from placet.gateway.ports import Reads
 from placet.gateway.projections import read_operation, show_progress, update_operation
@@ -34,6 +36,7 @@ async def _move_on(heard: Heard[Any], work: UnitOfWork, reads: Reads) -> Operati
     after = await _with_source(advance(before, heard.data, heard.event.time), reads)
     work.run(update_operation(after, heard_at=work.now.timestamp()))
     work.run(show_progress(after))
+    work.once_committed(partial(count, before, after))
     return after
 
 

@@ -32,6 +32,7 @@ from placet.errors import Unavailable, Unknown
 from placet.events import Clock
 from placet.events.codec import timestamp
 from placet.events.store import Signal
+from placet.events.unit_of_work import current_traceparent
 from placet.gateway.model_connections import (
     Answer,
     Header,
@@ -441,6 +442,9 @@ def _for_model(scope: Scope, access: str | None) -> tuple[bytes | None, list[Hea
             named |= _named_by_connection(value)
     if named:
         kept = [each for each in kept if each[0] not in named]
+    if (ours := current_traceparent()) is not None:  # where this is traced, models go on from here
+        kept = [each for each in kept if each[0] != b"traceparent"]
+        kept.append((b"traceparent", ours.encode()))
     kept.append((b"x-forwarded-proto", scope["scheme"].encode()))
     if host is not None:
         kept.append((b"x-forwarded-host", host))

@@ -25,6 +25,7 @@ from placet.metadata.domain import LOG, NoteGap
 from placet.metadata.following import Tail
 from placet.metadata.hearing import Hearing
 from placet.metadata.histories import Histories
+from placet.metadata.measures import measures
 from placet.metadata.ports import Ports
 from placet.metadata.projections import INDEX
 from placet.metadata.queries import Queries
@@ -113,6 +114,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
         ),
         admits=asynccontextmanager(admitted),
+        measures=tuple(measures(wiring)),
         on_gap=note_gap,
         on_head=Hearing(wiring).on_head,
         close=tuple(close),

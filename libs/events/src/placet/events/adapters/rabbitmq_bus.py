@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import aiormq
 import msgspec
-from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
+from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage, FieldTable
 
 from placet.errors import Refused, Unavailable
 from placet.events.bus import (
@@ -225,13 +225,16 @@ class RabbitMQBus:
             await _close(channel.connection)
 
     def _event(self, event: Outgoing) -> _Message:
+        headers: FieldTable = {"id": event.id, "epoch": event.epoch, "sequence": event.position}
+        if event.traceparent:
+            headers["traceparent"] = event.traceparent
         properties = aiormq.spec.Basic.Properties(
             content_type="application/cloudevents+json",
             message_type=EVENT,
             delivery_mode=2,  # persistent
             message_id=self._message_id(),
             user_id=self._service,
-            headers={"id": event.id, "epoch": event.epoch, "sequence": event.position},
+            headers=headers,
         )
         return _Message(routing_key=event.routing_key, body=event.raw, properties=properties, mandatory=True)
 
