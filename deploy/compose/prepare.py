@@ -197,7 +197,7 @@ async def make_roles(passwords: Passwords) -> None:
     try:
         there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
         async with connection.transaction():
-            for statement in statements(passwords["database"], there=there):
+            for statement in statements(passwords["database"], there=there, database=DATABASE):
                 await connection.execute(statement)
             for other in ("postgres", "template1"):  # which everybody may enter as they are made
                 await connection.execute(f"REVOKE CONNECT ON DATABASE {other} FROM PUBLIC")
