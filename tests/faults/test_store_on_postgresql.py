@@ -12,11 +12,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
 from placet.errors import Conflict, PlacetError, Unavailable
+from placet.events.adapters import postgresql_url
 from placet.events.adapters.postgresql_store import PostgreSQLStore
 from placet.events.adapters.sql_store import Row
 from placet.events.clocks import TimeOrderedIds
@@ -28,6 +30,7 @@ from tests.contract.store_contract import ARCHIVE, CODEC, LOGS, TABLES, Tail, ap
 from tests.faults.store_writer import ids_of_writers, open_store, unit_of, write
 from tests.support.eventually import eventually
 from tests.support.servers import PostgreSQL
+from tests.support.tcp_proxy import tcp_proxy
 
 SCHEMA = "tester"
 GATE = 42
@@ -452,6 +455,23 @@ async def test_a_lock_that_is_not_to_be_had_is_unavailable_to_all_who_wait(
     assert [getattr(each, "retry_after", None) for each in outcomes] == [1.0] * 3
     assert len(await store.commit(appending("a", "1"))) == 1
     await store.close()
+
+
+async def test_who_vanishes_in_the_middle_keeps_nobody_waiting(
+    database_url: str, store: PostgreSQLStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine does that loses its power: the server hears nothing of it, and it had locked the log."""
+    monkeypatch.setattr(postgresql_url, "VANISHED_AFTER", 1)
+    where = urlsplit(database_url)
+    assert where.port is not None
+    async with tcp_proxy(where.port) as proxy:
+        netloc = f"{where.username}:{where.password}@127.0.0.1:{proxy.port}"
+        connect = postgresql_url.connecting(urlunsplit(where._replace(netloc=netloc)), schema=SCHEMA)
+        vanished = await connect()
+        await vanished.execute("BEGIN; SELECT FROM log_heads FOR UPDATE")
+        proxy.fall_silent()
+        assert len(await store.commit(appending("a", "1"))) == 1
+        vanished.terminate()
 
 
 async def test_a_statement_of_the_stores_own_that_the_database_refuses_is_unavailable(

@@ -18,6 +18,8 @@ from placet.errors import Refused
 
 ANSWER_WITHIN = 30.0
 """Seconds for a connection or an answer. A cut that nobody announces must not hold a service still for ever."""
+VANISHED_AFTER = 2 * ANSWER_WITHIN
+"""Seconds without a word from who has begun something: longer than anybody here waits in the middle of it."""
 
 _FILES = frozenset({"passfile", "sslcert", "sslcrl", "sslkey", "sslrootcert"})
 _UNDERSTOOD = _FILES | {
@@ -54,6 +56,12 @@ def connecting(url: str, *, schema: str) -> Connect:
                     "search_path": schema,
                     "application_name": name,
                     "default_transaction_isolation": "read committed",
+                    # A machine that vanishes says nothing: without this, whoever takes over waits for what it had
+                    # locked until the server's own keepalive finds out, two hours later as Linux has it.
+                    "idle_in_transaction_session_timeout": f"{VANISHED_AFTER:.0f}s",
+                    "tcp_keepalives_idle": f"{VANISHED_AFTER:.0f}",
+                    "tcp_keepalives_interval": "10",
+                    "tcp_keepalives_count": "3",
                 },
                 timeout=seconds,
                 command_timeout=ANSWER_WITHIN,
