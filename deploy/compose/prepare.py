@@ -197,7 +197,7 @@ async def make_roles(passwords: Passwords) -> None:
     try:
         there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
         async with connection.transaction():
-            for statement in statements(passwords["database"], there=there):
+            for statement in statements(passwords["database"], there=there, database=DATABASE):
                 await connection.execute(statement)
             for other in ("postgres", "template1"):  # which everybody may enter as they are made
                 await connection.execute(f"REVOKE CONNECT ON DATABASE {other} FROM PUBLIC")
@@ -205,9 +205,7 @@ async def make_roles(passwords: Passwords) -> None:
         await connection.close()
 
 
-def statements(
-    passwords: Mapping[str, str], *, there: Container[str] = (), database: str = DATABASE
-) -> Iterator[str]:
+def statements(passwords: Mapping[str, str], *, there: Container[str] = (), database: str) -> Iterator[str]:
     """What an administrator tells the database; roles that are `there` get their passwords anew."""
     for name in roles():
         # Names are ours and passwords have letters, digits, - and _ alone.
