@@ -205,9 +205,7 @@ async def make_roles(passwords: Passwords) -> None:
         await connection.close()
 
 
-def statements(
-    passwords: Mapping[str, str], *, there: Container[str] = (), database: str = DATABASE
-) -> Iterator[str]:
+def statements(passwords: Mapping[str, str], *, there: Container[str] = (), database: str) -> Iterator[str]:
     """What an administrator tells the database; roles that are `there` get their passwords anew."""
     for name in roles():
         # Names are ours and passwords have letters, digits, - and _ alone.

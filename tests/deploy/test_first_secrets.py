@@ -20,7 +20,6 @@ import yaml
 from placet.trust import KeySet, SigningKey
 
 from tests.support.helm import example, rendered
-from tests.support.servers import PostgreSQL
 from tools import workspace
 
 PROGRAM = workspace.ROOT / "deploy" / "helm" / "first_secrets.py"
@@ -152,9 +151,7 @@ def test_an_address_that_is_none_is_named(wrong: tuple[str, str], named: str, tm
 
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed")
-def test_a_database_takes_the_services_by_them(
-    postgres: PostgreSQL, database_url: str, tmp_path: Path
-) -> None:
+def test_a_database_takes_the_services_by_them(database_url: str, tmp_path: Path) -> None:
     """An administrator who is no superuser runs the file; the jobs make tables; services may use them and no more."""
     parts = urlsplit(database_url)
     name = parts.path.strip("/")
@@ -163,6 +160,7 @@ def test_a_database_takes_the_services_by_them(
     made = read(tmp_path / "s")
     roles = [f"placet_{each}" for each in ("owner", *workspace.SERVICES)]
     administrator = f"administrator_of_{name}"
+    asyncio.run(drop_all(database_url, roles))  # of other tests on the same server
     asyncio.run(
         run_all(
             database_url,
@@ -186,7 +184,7 @@ def test_a_database_takes_the_services_by_them(
             found = asyncio.run(schemas_of(made[f"placet-{service}"]["database-url"]))
             assert found == {service}
     finally:
-        asyncio.run(drop_all(postgres, database_url, [*roles, administrator]))
+        asyncio.run(drop_all(database_url, [*roles, administrator]))
 
 
 def prepare(service: str, owner: str, folder: Path) -> None:
@@ -233,7 +231,7 @@ async def run_all(url: str, *statements: str) -> None:
         await connection.close()
 
 
-async def drop_all(postgres: PostgreSQL, database_url: str, roles: list[str]) -> None:
+async def drop_all(database_url: str, roles: list[str]) -> None:
     """What they own goes with the database, which another may drop."""
     connection = await asyncpg.connect(database_url, timeout=30)
     try:
