@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml runtime/pyproject.toml witness/pyproject.toml verifier/pyproject.toml cli/pyproject.toml))
 INSTALL := $(RUN)/uv pip install --quiet --python $(RUN)/python
-SOURCES := libs services runtime witness verifier cli tests tools deploy/offline deploy/images deploy/compose $(wildcard benchmarks examples)
+SOURCES := libs services runtime witness verifier cli tests tools deploy/offline deploy/images deploy/compose deploy/helm $(wildcard benchmarks examples)
 
 # What is handed on to the program: `make demo ARGS=--once`, `make test ARGS="-k outbox"`.
 ARGS ?=
@@ -52,7 +52,7 @@ test-large: ## What needs PyTorch: 6 GB, in an environment of its own, .venv-lar
 	@.venv-large/bin/pytest -m large tests/large $(ARGS)
 
 test-kubernetes: $(VENV)/.dev servers ## The suites of a cluster, on the tests' own API server and on the one KUBECONFIG names
-	@$(RUN)/pytest tests/contract/test_kubernetes_api.py tests/contract/test_model_host_kubernetes.py tests/deploy/test_models_run_on_kubernetes.py tests/deploy/test_a_platform_that_runs_on_kubernetes.py $(ARGS)
+	@$(RUN)/pytest tests/contract/test_kubernetes_api.py tests/contract/test_model_host_kubernetes.py tests/deploy/test_models_run_on_kubernetes.py tests/deploy/test_a_platform_that_runs_on_kubernetes.py tests/deploy/test_the_chart_on_a_cluster.py $(ARGS)
 
 bench: $(VENV)/.dev servers ## Measure, beside the peers, on this machine
 	@tools/servers.sh debootstrap

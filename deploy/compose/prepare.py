@@ -19,7 +19,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import asyncpg
@@ -65,18 +65,7 @@ def main(arguments: list[str]) -> int:
 
 
 def make_secrets(renew: str | None = None) -> None:
-    passwords = known_passwords()
-    needed = {
-        "broker": SERVICES,
-        "database": (ADMINISTRATOR, *roles()),
-        "registry": (*SERVICES, PUSHES_BASES),
-        "grafana": (WATCHES,),
-    }
-    for kind, names in needed.items():
-        kept = passwords.setdefault(kind, {})
-        for name in names:
-            if name not in kept or (renew is not None and name in (renew, role(renew))):
-                kept[name] = secrets.token_urlsafe(32)
+    passwords = new_passwords(known_passwords(), renew)
     # First, so that nobody is given what nobody remembers.
     write(SECRETS / "setup" / "passwords.json", json.dumps(passwords, indent=1), of=0)
 
@@ -109,6 +98,23 @@ def make_secrets(renew: str | None = None) -> None:
         os.chown(volume, USER, USER)
 
 
+def new_passwords(known: Passwords | None = None, renew: str | None = None) -> Passwords:
+    """Those that are known, but for one service's, and those that are missing."""
+    passwords = {kind: dict(kept) for kind, kept in (known or {}).items()}
+    needed = {
+        "broker": SERVICES,
+        "database": (ADMINISTRATOR, *roles()),
+        "registry": (*SERVICES, PUSHES_BASES),
+        "grafana": (WATCHES,),
+    }
+    for kind, names in needed.items():
+        kept = passwords.setdefault(kind, {})
+        for name in names:
+            if name not in kept or (renew is not None and name in (renew, role(renew))):
+                kept[name] = secrets.token_urlsafe(32)
+    return passwords
+
+
 def known_passwords() -> Passwords:
     try:
         known: Passwords = json.loads((SECRETS / "setup" / "passwords.json").read_text(encoding="utf-8"))
@@ -138,9 +144,9 @@ def make_keys() -> None:
     write(SECRETS / "deployer" / "certificates.json", history)
 
 
-def definitions(passwords: dict[str, str]) -> str:
+def definitions(passwords: dict[str, str], shipped: Path = DEFINITIONS) -> str:
     """The broker's users as they ship, with hashes as RabbitMQ makes them."""
-    document = json.loads(DEFINITIONS.read_text(encoding="utf-8"))
+    document = json.loads(shipped.read_text(encoding="utf-8"))
     for user in document["users"]:
         salt = hashlib.sha256(f"{user['name']}:{passwords[user['name']]}".encode()).digest()[:4]
         digest = hashlib.sha256(salt + passwords[user["name"]].encode()).digest()
@@ -195,24 +201,32 @@ async def make_roles(passwords: Passwords) -> None:
     try:
         there = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
         async with connection.transaction():
-            for name in roles():
-                # Names are ours and passwords have letters, digits, - and _ alone.
-                rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-                verb = "ALTER" if name in there else "CREATE"
-                await connection.execute(
-                    f"{verb} ROLE {name} {rights} PASSWORD '{passwords['database'][name]}'"
-                )
-            await connection.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
-            await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-            await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {DATABASE} TO {OWNER}")
-            for each in SERVICES:
-                await connection.execute(f"GRANT CONNECT ON DATABASE {DATABASE} TO {role(each)}")
-                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {each} AUTHORIZATION {OWNER}")
-            # Who asks what the server is told that it was restored: from the service that asks.
-            for name in roles():
-                await connection.execute(f"GRANT EXECUTE ON FUNCTION pg_control_system() TO {name}")
+            for statement in statements(passwords["database"], there=there):
+                await connection.execute(statement)
+            for other in ("postgres", "template1"):  # which everybody may enter as they are made
+                await connection.execute(f"REVOKE CONNECT ON DATABASE {other} FROM PUBLIC")
     finally:
         await connection.close()
+
+
+def statements(
+    passwords: Mapping[str, str], *, there: Container[str] = (), database: str = DATABASE
+) -> Iterator[str]:
+    """What an administrator tells the database; roles that are `there` get their passwords anew."""
+    for name in roles():
+        # Names are ours and passwords have letters, digits, - and _ alone.
+        rights = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+        verb = "ALTER" if name in there else "CREATE"
+        yield f"{verb} ROLE {name} {rights} PASSWORD '{passwords[name]}'"
+    yield f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC'
+    yield "REVOKE ALL ON SCHEMA public FROM PUBLIC"
+    yield f'GRANT CONNECT, TEMPORARY ON DATABASE "{database}" TO {OWNER}'
+    for each in SERVICES:
+        yield f'GRANT CONNECT ON DATABASE "{database}" TO {role(each)}'
+        yield f"CREATE SCHEMA IF NOT EXISTS {each} AUTHORIZATION {OWNER}"
+    # Who asks what the server is told that it was restored: from the service that asks.
+    for name in roles():
+        yield f"GRANT EXECUTE ON FUNCTION pg_control_system() TO {name}"
 
 
 def roles() -> Iterable[str]:

@@ -85,28 +85,7 @@ async def build(
     """`told` is what the deployer of the same process moves routes with, where there is one."""
     close: list[Callable[[], Awaitable[None]]] = []
     if ports is None:
-        registry, engine = open_registry(settings.registry), Engine()
-
-        async def end_engine() -> None:
-            engine.close()
-
-        close += [registry.close, end_engine]
-        ports = Ports(
-            sources=RegistrySources(registry),
-            repositories=GitRepositories(
-                hosts=settings.allowed_git_hosts,
-                max_bytes=settings.max_source_bytes,
-                seconds=settings.git_seconds,
-            ),
-            packing=PackingProcesses(),
-            rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
-            policies=RegistryPolicies(registry),
-            facts=RegistryFacts(registry),
-            snapshots=RegistrySnapshots(registry),
-            assessments=RegistryAssessments(registry),
-            envelopes=RegistryEnvelopes(registry),
-            images=RegistryImages(registry),
-        )
+        ports = _ports(settings, wiring, close)
     key = own_key(settings.token_key)
     queries = Queries(wiring.store)
     own = KeySet([key.public])
@@ -187,7 +166,8 @@ async def build(
     quotas = quotas_router(access=access, quotas=Quotas(wiring))
 
     async def leave_first_token() -> None:
-        await _leave_first_token(commands, settings.admin_token_file)
+        if settings.admin_token_file is not None:
+            await _leave_first_token(commands, settings.admin_token_file)
 
     async def name_silence() -> None:
         await commands.name_silence(settings.stall_seconds)
@@ -240,6 +220,46 @@ async def build(
     )
 
 
+async def make_admin_token(settings: GatewaySettings, wiring: Wiring) -> str:
+    """One more, in the name of the platform itself, as the log says."""
+    close: list[Callable[[], Awaitable[None]]] = []
+    ports = _ports(settings, wiring, close)
+    try:
+        queries = Queries(wiring.store)
+        intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)
+        commands = Commands(wiring, queries, ports.sources, intake, own_key(settings.token_key))
+        return await _admin_token(commands)
+    finally:
+        for each in reversed(close):
+            await each()
+
+
+def _ports(settings: GatewaySettings, wiring: Wiring, close: list[Callable[[], Awaitable[None]]]) -> Ports:
+    """The real ones; what they hold open is closed by what they add to `close`."""
+    registry, engine = open_registry(settings.registry), Engine()
+
+    async def end_engine() -> None:
+        engine.close()
+
+    close += [registry.close, end_engine]
+    return Ports(
+        sources=RegistrySources(registry),
+        repositories=GitRepositories(
+            hosts=settings.allowed_git_hosts,
+            max_bytes=settings.max_source_bytes,
+            seconds=settings.git_seconds,
+        ),
+        packing=PackingProcesses(),
+        rules=PolicyRules(PolicySet(load_shipped(), PublishedPolicies(wiring.store)), engine),
+        policies=RegistryPolicies(registry),
+        facts=RegistryFacts(registry),
+        snapshots=RegistrySnapshots(registry),
+        assessments=RegistryAssessments(registry),
+        envelopes=RegistryEnvelopes(registry),
+        images=RegistryImages(registry),
+    )
+
+
 def _descriptors() -> int:
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if allowed == resource.RLIM_INFINITY else allowed
@@ -249,8 +269,13 @@ async def _leave_first_token(commands: Commands, file: Path) -> None:
     """Who installs the platform needs one token to make the others with."""
     if await anyio.Path(file).exists():
         return
+    await anyio.to_thread.run_sync(_write_private, file, await _admin_token(commands))
+
+
+async def _admin_token(commands: Commands) -> str:
     issued = await commands.issue_token("admin", frozenset({"admin"}), FIRST_TOKEN_LIFETIME, None)
-    await anyio.to_thread.run_sync(_write_private, file, issued["token"])
+    token: str = issued["token"]
+    return token
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -22,8 +22,10 @@ class GatewaySettings(ProviderSettings):
         description="file with the Ed25519 key that signs tokens; made if it is not there, "
         "with a .json beside it for those who verify"
     )
-    admin_token_file: Path = Field(
-        description="where the first admin token is written, once, readable by this user only"
+    admin_token_file: OptionalPath = Field(
+        default=None,
+        description="where the first admin token is written, once, readable by this user only; without it none is, and"
+        " `python -m placet.gateway.admin_token` makes one",
     )
     stall_seconds: float = Field(
         default=900.0, gt=0, description="silence after which an operation counts as stalled"
