@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import yaml
 from placet.cli.arguments import parser
 from placet.errors import PlacetError
+from placet.events.catalog import contract_of
+from placet.events.contracts import CATALOG
 
 from tests.support import watching
 from tools import dashboards, workspace
@@ -140,6 +143,15 @@ def test_a_command_of_ours_is_one(page: str, command: str) -> None:
 def test_a_command_that_is_none_would_be_found() -> None:
     with pytest.raises((SystemExit, PlacetError)):
         parser().parse_args(["services", "retry", "certifier", "--everything"])
+
+
+def test_an_event_that_a_page_looks_for_is_one() -> None:
+    """Types end with their version."""
+    known = [contract_of(event).type for event in CATALOG.types]
+    assert "placet.deployer.model.failed.v1" in known
+    for page in PAGES:
+        for pattern in re.findall(r"--type '([^']*)'", page.read_text()):
+            assert fnmatch.filter(known, pattern), f"{page.name}: {pattern}"
 
 
 def compose() -> dict[str, dict[str, object]]:
