@@ -35,6 +35,7 @@ check: $(VENV)/.dev ## Lint, format, types, import contracts, generated pages, l
 	$(RUN)/mypy $(SOURCES)
 	$(RUN)/lint-imports
 	$(RUN)/python -m tools.flow --check
+	$(RUN)/python -m tools.dashboards --check
 	$(RUN)/python -m tools.requirements
 
 test: $(VENV)/.dev servers ## Every test, on real servers where a test needs one
@@ -60,7 +61,8 @@ bench: $(VENV)/.dev servers ## Measure, beside the peers, on this machine
 flow: $(VENV)/.dev ## Generate docs/reference/flow.md and asyncapi.json from what the services hear and say
 	@$(RUN)/python -m tools.flow $(ARGS)
 
-docs: flow ## Generate every page of docs/reference that comes from code
+docs: flow ## Generate every page of docs/reference that comes from code, and Grafana's dashboards
+	@$(RUN)/python -m tools.dashboards
 
 screenshots: $(VENV)/.dev servers ## Pictures of every page of the console, in both themes and two widths
 	@$(RUN)/python -m tools.screenshots

@@ -13,6 +13,7 @@ compgen -G "/usr/lib/postgresql/*/bin/initdb" > /dev/null || command -v initdb >
 command -v docker-registry > /dev/null || missing+=(docker-registry)
 command -v caddy > /dev/null || missing+=(caddy)
 command -v haproxy > /dev/null || missing+=(haproxy)
+{ command -v prometheus && command -v promtool; } > /dev/null || missing+=(prometheus)
 ldconfig -p 2> /dev/null | grep -q libgomp.so.1 || missing+=(libgomp1) # LightGBM's wheel brings all but this
 command -v chromium > /dev/null || missing+=(chromium)
 command -v go > /dev/null || missing+=(golang-go)

@@ -36,6 +36,8 @@ DATABASE = "placet"
 OWNER = "placet_owner"
 ADMINISTRATOR = "postgres"
 PUSHES_BASES = "bases"
+WATCHES = "admin"
+"""Of Grafana."""
 AMQP = "amqp://{name}:{password}@rabbitmq:5672/"
 POSTGRESQL = "postgresql://{name}:{password}@postgres:5432/" + DATABASE
 REGISTRY = "http://{name}:{password}@registry:5000"
@@ -85,6 +87,7 @@ def make_secrets(renew: str | None = None) -> None:
         REGISTRY.format(name=PUSHES_BASES, password=passwords["registry"][PUSHES_BASES]),
         of=0,
     )
+    write(SECRETS / "grafana" / "password", passwords["grafana"][WATCHES])
     make_keys()
 
     # Each server runs as whom its image says, and is alone with its folder.
@@ -102,6 +105,7 @@ def new_passwords(known: Passwords | None = None, renew: str | None = None) -> P
         "broker": SERVICES,
         "database": (ADMINISTRATOR, *roles()),
         "registry": (*SERVICES, PUSHES_BASES),
+        "grafana": (WATCHES,),
     }
     for kind, names in needed.items():
         kept = passwords.setdefault(kind, {})

@@ -201,6 +201,18 @@ def images() -> dict[str, Image]:
             environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             command=("haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"),
         ),
+        "prometheus": Image(
+            setting="PLACET_PROMETHEUS_IMAGE",
+            package="prometheus",
+            contents=Contents(
+                packages=("prometheus", "busybox"),
+                left_out=NOT_FOR_SERVERS,
+                links=IS_WGET,
+                folders={"prometheus": 65532},
+            ),
+            environment={"PATH": "/usr/bin:/bin"},
+            command=("prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"),
+        ),
     }  # fmt: skip
 
 

@@ -213,6 +213,7 @@ def booted(program: str, images: Images, folder: Path) -> Iterator[Stack]:
         "PLACET_LISTEN": f"{engine.published_at}:{listen}",
         "PLACET_URL": url,
         "PLACET_REGISTRY_PORT": str(registry),
+        "PLACET_PROMETHEUS_PORT": str(free_port()),
         "PLACET_DOCKER_SOCKET": address.removeprefix("unix://"),
     }
     (folder / "settings.env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -125,6 +126,14 @@ async def answers_again(stack: Stack) -> None:
     await eventually(is_answered, within=WITHIN, every=0.2)
 
 
+def up_by_prometheus(stack: Stack) -> set[str]:
+    """The services whose metrics it has read, as it says itself."""
+    done = stack.container("prometheus").exec_run(
+        ["promtool", "query", "instant", "http://127.0.0.1:9090", 'up{job="placet"} == 1']
+    )
+    return set(re.findall(r'service="(\w+)"', done.output.decode()))
+
+
 # What it does.
 
 
@@ -133,6 +142,16 @@ async def test_it_boots_from_nothing_and_is_whole(stack: Stack) -> None:
     ended = {name: each.attrs["State"] for name, each in stack.containers().items() if name not in RUN}
     assert ended
     assert {state["ExitCode"] for state in ended.values()} == {0}
+
+
+async def test_a_prometheus_beside_it_sees_every_service(stack: Stack) -> None:
+    """Of the profile, what can be made without pulling anything."""
+    observed = ("--profile", "observability")
+    stack.compose(*observed, "up", "--detach", "--wait", "--no-build", "--pull", "never", "prometheus")
+    try:
+        await eventually(lambda: up_by_prometheus(stack) == set(SERVICES), within=WITHIN, every=0.5)
+    finally:
+        stack.compose(*observed, "rm", "--stop", "--force", "prometheus")
 
 
 async def test_an_example_becomes_a_url_that_answers(stack: Stack) -> None:

@@ -118,6 +118,15 @@ def test_the_gateway_api_takes_the_edges_route(version: str) -> None:
     assert not list(takes.iter_errors(route))
 
 
+def test_prometheus_calls_what_it_scrapes_as_the_rules_do() -> None:
+    (monitor,) = whole(EVERYTHING_ON).all("PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"]
+    named = {each["targetLabel"]: each for each in endpoint["relabelings"]}
+    assert named["job"]["replacement"] == "placet"
+    assert named["service"]["sourceLabels"] == ["__meta_kubernetes_pod_label_app_kubernetes_io_component"]
+
+
 def test_helm_finds_nothing_to_mend_in_it() -> None:
     """Severity 1 is what it would like to have: an icon."""
     found = linted(EVERYTHING_ON)

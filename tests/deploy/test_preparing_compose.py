@@ -20,7 +20,7 @@ from tools import workspace
 
 DEPLOY = workspace.ROOT / "deploy"
 SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
-FOLDERS = (*SERVICES, "setup", "owner", "base", "rabbitmq", "postgres", "registry")
+FOLDERS = (*SERVICES, "setup", "owner", "base", "rabbitmq", "postgres", "registry", "grafana")
 NOBODY = 65532
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files are given away, which only root does")
@@ -113,12 +113,13 @@ def test_another_password_for_one_service_is_another_everywhere_and_for_nobody_e
 
 def test_whose_it_is_alone_reads_it(root: Path) -> None:
     prepare(root)
-    for service in SERVICES:
+    for service in (*SERVICES, "grafana"):
         for path in (root / "secrets" / service).iterdir():
             found = path.stat()
             assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY), path
             assert found.st_mode & 0o077 == 0, path
         assert (root / "secrets" / service).stat().st_mode & 0o777 == 0o700
+    assert said(root, "setup/passwords.json")["grafana"].keys() == {"admin"}
     for folder in ("setup", "base"):
         assert {path.stat().st_uid for path in (root / "secrets" / folder).iterdir()} == {0}
         assert (root / "secrets" / folder).stat().st_mode & 0o777 == 0o700

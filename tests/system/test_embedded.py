@@ -40,6 +40,7 @@ from tests.system.scenarios import (
 )
 from tests.system.story import WholeStory
 from tests.system.traces import TracedStories
+from tests.system.watched import WatchedStories
 
 
 class TestEmbedded(
@@ -52,6 +53,7 @@ class TestEmbedded(
     PlatformStories,
     ProvidersStories,
     TracedStories,
+    WatchedStories,
 ):
     @pytest.fixture(scope="class")
     @classmethod

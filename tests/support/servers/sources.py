@@ -126,9 +126,8 @@ DOCKER_WITH_NETWORKS = Sources(
 )
 """Whose containers reach what this machine does, and publish ports."""
 
-NAMES = frozenset(
-    {"postgres", "rabbitmq", "registry", "caddy", "haproxy", "docker", "kubernetes", "chromium", "go", "cc"}
-)
+PROGRAMS = ("haproxy", "chromium", "go", "cc", "prometheus", "promtool")
+NAMES = frozenset({"postgres", "rabbitmq", "registry", "caddy", "haproxy", "docker", "kubernetes", *PROGRAMS})
 """What `PLACET_REQUIRE` may list."""
 
 
@@ -137,7 +136,7 @@ def found() -> dict[str, str]:
     return {
         **{sources.name: sources.where() for sources in (POSTGRES, RABBITMQ, REGISTRY, CADDY, DOCKER)},
         "kubernetes": "at an address" if os.environ.get("KUBECONFIG") else "none",
-        **{program: shutil.which(program) or "none" for program in ("haproxy", "chromium", "go", "cc")},
+        **{program: shutil.which(program) or "none" for program in PROGRAMS},
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from fastapi import APIRouter
 from placet.errors import Unavailable
 from placet.events.http import http_app
 from placet.events.jobs import Finish, Job, JobRunner, Worker
-from placet.events.metrics import Measure, Samples
+from placet.events.metrics import Measure, Samples, disk
 from placet.events.reaction import ByType
 from placet.events.service import Service, ServiceRunner
 from placet.events.unit_of_work import UnitOfWork, transact
@@ -102,6 +103,23 @@ async def test_what_is_not_known_is_left_out_and_the_rest_is_told(wiring: Wiring
 
     found = await scraped(service(replace(wiring, store=Away(wiring.store))))
     assert "placet_parked" not in found
+    assert "placet_ready" in found
+
+
+async def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_the_one_above(
+    wiring: Wiring, tmp_path: Path
+) -> None:
+    """Or a platform that has built nothing yet would tell nothing at all."""
+    there = (await scraped(service(wiring, disk(tmp_path))))["placet_disk_bytes"]
+    later = (await scraped(service(wiring, disk(tmp_path / "made" / "later"))))["placet_disk_bytes"]
+    assert later.keys() == there.keys() == {of(service="tester", state=each) for each in ("total", "free")}
+    total = of(service="tester", state="total")
+    assert later[total] == there[total] > 0
+
+
+async def test_a_disk_that_says_nothing_is_left_out(wiring: Wiring, tmp_path: Path) -> None:
+    found = await scraped(service(wiring, disk(tmp_path / ("n" * 300))))
+    assert "placet_disk_bytes" not in found
     assert "placet_ready" in found
 
 

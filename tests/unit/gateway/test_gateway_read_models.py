@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from placet.events.contracts import certifier, deployer, indexer
 from placet.events.contracts.shapes import Drift, Ground
 from placet.events.testing import changed
+from placet.gateway.measures import OPERATIONS
 from placet.gateway.projections import WINDOWS
 from placet.gateway.projections import awaited as awaited_table
 from placet.gateway.queries import waiting_anywhere
@@ -517,6 +518,31 @@ async def test_silence_is_named_for_the_operation_and_its_model_and_ends_with_th
     await gateway.hear(reserved(), operation)
     assert await state(gateway) == "reserved"
     assert (await gateway.read(f"/v1/operations/{operation}"))["state"] == "reserved"
+
+
+def ended(command: str, state: str) -> float:
+    """How many operations, as Prometheus is told."""
+    [family] = OPERATIONS.collect()
+    [count] = [
+        each.value
+        for each in family.samples
+        if each.name.endswith("_count") and each.labels == {"command": command, "state": state}
+    ]
+    return count
+
+
+async def test_what_stalls_is_counted_once_and_so_is_its_end_thereafter(gateway: Gateway) -> None:
+    before = {state: ended("deploy", state) for state in ("stalled", "refused")}
+    operation = await asked(gateway)
+    name_silence = next(each for each in gateway.service.periodic if each.name == "name silence")
+    gateway.clock.pass_(timedelta(seconds=901))
+    for _ in range(2):
+        await name_silence.run()
+    await gateway.hear(refused("submit", verdict("model.card", "submit", "fail")), operation)
+    assert {state: ended("deploy", state) - many for state, many in before.items()} == {
+        "stalled": 1,
+        "refused": 1,
+    }
 
 
 async def test_what_is_over_does_not_stall(gateway: Gateway) -> None:

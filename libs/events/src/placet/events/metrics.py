@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from prometheus_client import (
@@ -268,7 +268,10 @@ def disk(folder: Path) -> Measure:
     """Of who keeps files there: layers, caches, unpacked images."""
 
     async def read() -> Samples:
-        usage = await asyncio.to_thread(shutil.disk_usage, folder)
+        try:
+            usage = await asyncio.to_thread(_usage, folder)
+        except OSError as error:
+            raise Unavailable(f"the disk of {folder} tells nothing: {error}") from error
         return [(("total",), float(usage.total)), (("free",), float(usage.free))]
 
     return Measure(
@@ -277,6 +280,12 @@ def disk(folder: Path) -> Measure:
         labels=("state",),
         read=read,
     )
+
+
+def _usage(folder: Path) -> Any:
+    """A folder that is made with the first file in it is on the disk of the one above."""
+    there = next((each for each in (folder, *folder.absolute().parents) if each.exists()), folder)
+    return shutil.disk_usage(there)
 
 
 def measured(app: ASGIApp) -> ASGIApp:

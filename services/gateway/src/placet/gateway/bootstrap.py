@@ -47,7 +47,7 @@ from placet.gateway.facts_api import facts_router
 from placet.gateway.held import Held
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.keys_api import keys_router
-from placet.gateway.measures import OPERATIONS, STEPS, measures
+from placet.gateway.measures import OPERATIONS, STEPS, begin, measures
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.people_api import people_router
 from placet.gateway.policies_api import policies_router
@@ -175,6 +175,7 @@ async def build(
     async def forget_keys() -> None:
         await commands.forget_keys(KEYS_ARE_KEPT)
 
+    begin()
     return Service(
         name=SERVICE,
         wiring=wiring,

@@ -37,6 +37,7 @@ from placet.gateway.domain import (
     Stop,
 )
 from placet.gateway.intake import SERVICE, Intake
+from placet.gateway.measures import count
 from placet.gateway.operations import Operation, requested, stall
 from placet.gateway.people import NAME
 from placet.gateway.ports import Sources
@@ -216,6 +217,7 @@ class Commands:
                 await self._wiring.store.commit(Unit(claims=(claim,), writes=(shown,)))
             except Conflict:
                 continue  # something was heard just now
+            count(operation, stalled)
 
     async def forget_keys(self, after: timedelta) -> None:
         """Forget idempotency keys of long ago: nobody repeats a request then, and the table stays small."""

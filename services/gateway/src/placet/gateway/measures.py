@@ -12,7 +12,7 @@ from placet.events import Clock
 from placet.events.codec import moment, timestamp
 from placet.events.metrics import Measure, Samples
 from placet.gateway import projections as p
-from placet.gateway.operations import Operation
+from placet.gateway.operations import PATHS, Operation
 from placet.gateway.ports import Reads
 
 _SECONDS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 86400.0)
@@ -34,12 +34,21 @@ OPERATIONS = Histogram(
 _STANDINGS = ("valid", "expired", "suspended", "revoked")
 
 
+def begin() -> None:
+    """Every end that there can be is told of from the start, as none: of a series that begins with 1 Prometheus sees no
+    increase, and the first operation that stalls is what somebody waits for."""
+    for command, path in PATHS.items():
+        for state in ("refused", "failed", "stalled", path[-1]):
+            OPERATIONS.labels(command, state)
+
+
 def count(before: Operation, after: Operation) -> None:
-    """What an event moved on: the steps that were reached by it, and the end."""
+    """What an event, or silence, moved on: the steps that were reached by it, and the end."""
     for step in after.path:
         if step in after.reached and step not in before.reached:
             STEPS.labels(after.command, step).observe(_since_the_one_before(after, step))
-    if after.is_over and not before.is_over:
+    is_lifted = before.state == "stalled" != after.state
+    if after.is_over and (is_lifted or not before.is_over):
         at = after.end.at if after.end is not None else max(at for at, _ in after.reached.values())
         OPERATIONS.labels(after.command, after.state).observe(_between(after.reached["requested"][0], at))
 
