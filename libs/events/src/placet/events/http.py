@@ -70,6 +70,8 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
     router = APIRouter(tags=["health"])
     registry = CollectorRegistry()
     registry.register(_RunnerCollector(runners))
+    for measure in (each for runner in runners for each in runner.service.measures):
+        registry.register(measure)
 
     @router.get("/livez")
     async def livez() -> dict[str, str]:

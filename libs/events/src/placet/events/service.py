@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fastapi import APIRouter
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
@@ -88,6 +89,8 @@ class Service:
     for each request. A PlacetError of theirs is answered as any."""
     admits: Admits | None = None
     """Who asks how the service stands (`placet.events.services_api`). None: nobody is told but by `/readyz`."""
+    measures: tuple[Collector, ...] = ()
+    """What it counts itself, for `/metrics`."""
     on_gap: Callable[[Gap], Awaitable[None]] | None = None
     """Told when a producer's positions stay missing after they were asked for."""
     on_alive: Callable[[str], Awaitable[None]] | None = None
