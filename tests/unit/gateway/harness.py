@@ -311,6 +311,8 @@ async def a_gateway(
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
     policies, facts, snapshots = MemoryPolicies(), MemoryFacts(), MemorySnapshots()
     assessments = MemoryAssessments()
+    # The clock stands still, so whoever fails 200 times in a test would be told to come back.
+    limits = {"failures_per_second": 0, **limits}
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",

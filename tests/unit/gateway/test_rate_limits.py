@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from placet.events.testing import ManualClock
+from placet.gateway.settings import GatewaySettings
 
-from tests.unit.gateway.harness import Gateway, a_gateway
+from tests.unit.gateway.harness import a_gateway
 
 STOP = {"command": "stop", "project": "churn"}
 
@@ -91,15 +92,17 @@ async def test_what_tells_how_a_service_is_and_models_themselves_have_no_such_li
         assert set(await statuses(http, "/models/churn/predict", 30)) == {404}
 
 
-async def test_zero_is_no_limit_and_by_itself_there_is_one(
-    gateway: Gateway, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+async def test_zero_is_no_limit(tmp_path: Path) -> None:
     async with (
-        a_gateway(tmp_path_factory.mktemp("free"), reads_per_second=0, failures_per_second=0) as free,
+        a_gateway(tmp_path, reads_per_second=0, writes_per_second=0, failures_per_second=0) as free,
         free.http() as http,
+        free.http("no.such.token") as stranger,
     ):
-        assert await statuses(http, "/v1/quotas", 200) == [200] * 200
-    async with gateway.http("no.such.token") as stranger:
-        assert set(await statuses(stranger, "/v1/quotas", 250)) == {401, 429}, (
-            "unless it is set, there is one"
-        )
+        assert await statuses(http, "/v1/quotas", 100) == [200] * 100
+        assert await statuses(stranger, "/v1/quotas", 250) == [401] * 250
+
+
+def test_unless_it_is_set_there_is_a_limit_of_each() -> None:
+    fields = GatewaySettings.model_fields
+    limits = {name: each.default for name, each in fields.items() if name.endswith("_per_second")}
+    assert limits == {"reads_per_second": 3000, "writes_per_second": 500, "failures_per_second": 20}
