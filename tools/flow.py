@@ -37,6 +37,7 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.HoldPlaced: "the gateway keeps by itself what is held",
     gateway.HoldLifted: "the gateway removes by itself what is held no more, once its time is over",
     gateway.PersonErased: "for the log: the gateway has removed by itself what lay in the registry",
+    gateway.AccessDenied: "for people, who read it in the log or are told by whatever subscribes to it",
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     gateway.ReviewGiven: "the gateway shows the review as owed no more; what was served is over by then, or stands",
     certifier.ReviewOwed: "it asks people: the gateway shows it until somebody has looked",

@@ -41,6 +41,13 @@ def test_list_shows_models_as_a_table_or_as_json(
     }
 
 
+def test_who_asks_too_often_is_told_that_it_is_asked_again(placet: Placet, platform: FakePlatform) -> None:
+    platform.too_many_for = 1
+    listed = placet("list", "--json")
+    assert listed.document == {"models": []}
+    assert listed.err.startswith("you read more often than one person may here; asking again in 1 s\n")
+
+
 def test_releases_of_one_image_are_each_shown_with_what_took_their_place(
     placet: Placet, platform: FakePlatform
 ) -> None:

@@ -1,7 +1,8 @@
 """A platform that keeps everything in memory and speaks the REST API on a real socket, for clients' tests.
 
 It decides nothing: a test says how the next operation ends (`outcome`), how often the platform is away
-(`away_for`), where a stream breaks (`break_after`). It runs in a thread of its own, so that a test may
+(`away_for`) or asked too often (`too_many_for`), where a stream breaks (`break_after`).
+It runs in a thread of its own, so that a test may
 block on the CLI's `main`.
 """
 
@@ -49,6 +50,7 @@ class FakePlatform:
     outcome: str = "live"
     replaced: int | None = None
     away_for: int = 0
+    too_many_for: int = 0
     break_after: int | None = None
     cut_after: int | None = None
     """Where a stream ends with a word, as for one who reads too slowly."""
@@ -233,6 +235,13 @@ class FakePlatform:
             if scope["type"] == "http":
                 self.requests.append((scope["method"], scope["path"]))
                 request = Request(scope)
+                if self.too_many_for > 0:
+                    self.too_many_for -= 1
+                    much = problem(
+                        429, "you read more often than one person may here", headers={"Retry-After": "0"}
+                    )
+                    await much(scope, receive, send)
+                    return
                 if self.away_for > 0:
                     self.away_for -= 1
                     await problem(503, "draining", headers={"Retry-After": "0"})(scope, receive, send)

@@ -17,6 +17,7 @@ from placet.errors import (
     Forbidden,
     Refused,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
     Unknown,
@@ -195,6 +196,29 @@ async def test_a_platform_that_is_away_for_a_moment_is_asked_again(
     assert len(platform.commands) == 1
     platform.away_for = 2
     assert (await client.me()).name == "Ada"
+
+
+async def test_who_asks_too_often_waits_and_is_told_so(platform: FakePlatform) -> None:
+    waited: list[tuple[str, float]] = []
+    told = Client(
+        Connection(url=platform.url, token=ADMIN),
+        on_wait=lambda why, seconds: waited.append((why.detail, seconds)),
+    )
+    async with told as client:
+        platform.too_many_for = 2
+        assert (await client.me()).name == "Ada"
+        assert waited == [("you read more often than one person may here", 0.05)] * 2
+        platform.too_many_for = 1
+        with pytest.raises(Unknown):
+            await client.image(IMAGE)
+        assert len(waited) == 3
+        platform.away_for = 1
+        await client.me()
+        assert len(waited) == 3, "who is away is waited for without a word, as ever"
+    async with Client(Connection(url=platform.url, token=ADMIN), patience=0.0) as hasty:
+        platform.too_many_for = 1
+        with pytest.raises(TooMany, match="more often"):
+            await hasty.me()
 
 
 async def test_an_answer_without_end_is_not_read_without_end(platform: FakePlatform) -> None:

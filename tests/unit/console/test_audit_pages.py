@@ -168,3 +168,46 @@ async def test_what_was_so_is_called_by_what_people_know_it_by(
     assert "submitted" in page
     assert "model.pickle-by-exception, until 2027-01-01" in page
     assert "the first key" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "17 requests of nobody known, from origin:9f2c4a7b denied with 401 (token.invalid): GET /v1/models",
+        ),
+        (
+            {"count": 1, "person": BOB, "origin": None, "status": 403, "project": "churn"},
+            f"a request of {BOB} denied with 403 (token.invalid): GET /v1/models of churn",
+        ),
+        (
+            {"origin": None, "method": None, "route": None},
+            "17 requests of many callers denied with 401 (token.invalid): several things",
+        ),
+    ],
+)
+async def test_who_was_denied_what_is_said_in_words(
+    auditor: httpx.AsyncClient, platform: FakePlatform, changes: dict[str, Any], said: str
+) -> None:
+    told = {
+        "denial": "1",
+        "person": None,
+        "origin": "origin:9f2c4a7b",
+        "status": 401,
+        "reason": "token.invalid",
+        "method": "GET",
+        "route": "/v1/models",
+        "project": None,
+        "count": 17,
+        "since": "2026-11-28T00:00:00.000Z",
+        "until": "2026-11-28T00:01:00.000Z",
+        **changes,
+    }
+    denied = event(1, "access.denied") | {
+        "type": "placet.gateway.access.denied.v1",
+        "time": told["until"],
+        "data": told,
+    }
+    platform.events = [denied]
+    assert said in words((await auditor.get("/console/audit?type=access.denied")).text)

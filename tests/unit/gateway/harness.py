@@ -17,6 +17,7 @@ from placet.errors import Refused, Unknown
 from placet.events import PLATFORM, Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.catalog import contract_of
+from placet.events.contracts.gateway import AccessDenied
 from placet.events.envelope import Actor
 from placet.events.http import Face, http_app
 from placet.events.jobs import JobRunner
@@ -283,6 +284,13 @@ class Gateway:
         return document
 
     async def said(self) -> Sequence[Any]:
+        """What it decided. Whom it let in is said behind that, and whenever there is time: `denied`."""
+        return [each for each in await self._said() if not isinstance(each, AccessDenied)]
+
+    async def denied(self) -> Sequence[AccessDenied]:
+        return [each for each in await self._said() if isinstance(each, AccessDenied)]
+
+    async def _said(self) -> Sequence[Any]:
         return [each.event.data for each in await self.wiring.store.read_all(0, 1000)]
 
 
@@ -303,6 +311,8 @@ async def a_gateway(
     sources, envelopes, images = MemorySources(), MemoryEnvelopes(), MemoryImages()
     policies, facts, snapshots = MemoryPolicies(), MemoryFacts(), MemorySnapshots()
     assessments = MemoryAssessments()
+    # The clock stands still, so whoever fails 200 times in a test would be told to come back.
+    limits = {"failures_per_second": 0, **limits}
     settings = GatewaySettings(
         registry=str(folder / "registry"),
         token_key=folder / "tokens.pem",

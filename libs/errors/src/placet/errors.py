@@ -66,5 +66,9 @@ class Unavailable(PlacetError):
         self.retry_after = retry_after
 
 
+class TooMany(Unavailable):
+    """Nothing is away: this caller alone asks too often. HTTP 429."""
+
+
 class Unreadable(PlacetError):
     """Bytes that do not say what their type promises: parked for a person. HTTP 400."""

@@ -115,6 +115,7 @@ from placet.errors import (
     PlacetError,
     Refused,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
     Unknown,
@@ -166,9 +167,10 @@ class Log:
 class Client:
     """`async with Client(find(os.environ)) as platform: …`
 
-    `patience` is how many seconds a call outlasts a platform that answers 503; `new_key` makes the
+    `patience` is how many seconds a call outlasts a platform that answers 503, or 429; `new_key` makes the
     idempotency keys that let a command be sent twice and happen once; an answer that is read whole has at most `most`
-    bytes. Many clients may share the connections of one `transport`, which outlives them.
+    bytes. `on_wait` is told of each 429, and how many seconds pass before it is asked again. Many clients may share the
+    connections of one `transport`, which outlives them.
     """
 
     def __init__(
@@ -179,8 +181,10 @@ class Client:
         new_key: Callable[[], str] = lambda: secrets.token_hex(16),
         most: int = _ANSWER,
         transport: httpx.AsyncBaseTransport | None = None,
+        on_wait: Callable[[TooMany, float], None] = lambda why, seconds: None,
     ) -> None:
         self.connection = connection
+        self._on_wait = on_wait
         self._patience = patience
         self._new_key = new_key
         self._most = most
@@ -1454,7 +1458,7 @@ class Client:
                     return response
                 failure = problem(response.status_code, response.headers, response.content)
                 passing = response.status_code in PASSING
-            await _rest(failure, until=deadline if again and passing else 0.0)
+            await self._rest(failure, until=deadline if again and passing else 0.0)
 
     async def _whole(self, request: httpx.Request) -> httpx.Response:
         """The answer with its body, which has a bound: who answers may be anybody. Raises Unreadable."""
@@ -1501,7 +1505,7 @@ class Client:
                         return
                     failure = problem(response.status_code, response.headers, await _beginning(response))
                     passing = response.status_code in PASSING
-                await _rest(failure, until=deadline if again and passing else 0.0)
+                await self._rest(failure, until=deadline if again and passing else 0.0)
         except httpx.DecodingError as broken:
             raise self._packed_wrongly(broken) from broken
         except httpx.TransportError as lost:
@@ -1564,7 +1568,20 @@ class Client:
                 wait = pause if lost.retry_after is None else lost.retry_after
                 if (is_absent and not connected) or time.monotonic() + wait > deadline:
                     raise
+                if isinstance(lost, TooMany):
+                    self._on_wait(lost, wait)
             await asyncio.sleep(wait)
+
+    async def _rest(self, failure: PlacetError, *, until: float) -> None:
+        """Before what failed is tried again. Raises the failure where that would be too late."""
+        wait = _PAUSE
+        if isinstance(failure, Unavailable) and failure.retry_after is not None:
+            wait = max(failure.retry_after, _LEAST_PAUSE)
+        if time.monotonic() + wait > until:
+            raise failure
+        if isinstance(failure, TooMany):
+            self._on_wait(failure, wait)
+        await asyncio.sleep(wait)
 
     def _packed_wrongly(self, error: httpx.DecodingError) -> Unreadable:
         return Unreadable(
@@ -1617,16 +1634,6 @@ def _messages(response: httpx.Response) -> EventSource:
     return EventSource(
         httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=_Ending(response))
     )
-
-
-async def _rest(failure: PlacetError, *, until: float) -> None:
-    """Before what failed is tried again. Raises the failure where that would be too late."""
-    wait = _PAUSE
-    if isinstance(failure, Unavailable) and failure.retry_after is not None:
-        wait = max(failure.retry_after, _LEAST_PAUSE)
-    if time.monotonic() + wait > until:
-        raise failure
-    await asyncio.sleep(wait)
 
 
 def _pause(milliseconds: int) -> float:

@@ -24,6 +24,7 @@ from placet.errors import (
     PlacetError,
     Refused,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
     Unknown,
@@ -92,7 +93,8 @@ def problem(status: int, headers: Mapping[str, str], body: bytes) -> PlacetError
     if not said and fix is None and status not in PASSING:
         fix = "is PLACET_URL really the address of a platform?"
     if status in PASSING or status >= 500:
-        return Unavailable(detail, fix=fix, rule=rule, retry_after=_seconds(headers.get("retry-after")))
+        kind = TooMany if status == 429 else Unavailable
+        return kind(detail, fix=fix, rule=rule, retry_after=_seconds(headers.get("retry-after")))
     if status == 400:
         return Unreadable(detail, fix=fix, rule=rule)
     if status not in _REFUSALS and (parts := _parts(document.get("refusals"))):

@@ -19,6 +19,7 @@ from placet.errors import (
     PlacetError,
     Refused,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
     Unknown,
@@ -39,6 +40,7 @@ _KINDS: tuple[tuple[type[PlacetError], int, str], ...] = (
     (Conflict, 409, "Conflict"),
     (TooLarge, 413, "Too large"),
     (Refused, 422, "Refused"),
+    (TooMany, 429, "Too many requests"),
     (Unavailable, 503, "Unavailable for now"),
     (Unreadable, 400, "Unreadable"),
 )

@@ -66,6 +66,7 @@ def services_router(runners: Sequence[ServiceRunner]) -> APIRouter:
             raise Forbidden(
                 f"what is parked is for the roles {', '.join(sorted(OPERATORS))}; this token has"
                 f" {', '.join(sorted(asked.who.roles)) or 'none'}",
+                rule="access.role",
                 fix="ask an admin for a token: placet token create --as NAME --role operator",
             )
         return asked

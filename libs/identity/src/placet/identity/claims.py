@@ -24,7 +24,7 @@ from jwt.api_jws import PyJWS
 
 from placet.errors import Forbidden, Unauthenticated, Unreadable
 from placet.identity.settings import ProviderSettings, roles_by_value
-from placet.trust.tokens import CLOCK_SKEW, Role, Token
+from placet.trust.tokens import CLOCK_SKEW, EXPIRED, Role, Token
 
 MAX_TOKEN_BYTES = 8192
 """So long that it still fits into a header together with a page's own, at every proxy that we know."""
@@ -285,7 +285,7 @@ def _must_hold(claims: Mapping[str, Any], now: float) -> tuple[datetime, datetim
     issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
     begins = _seconds(claims, "nbf") if "nbf" in claims else issued
     if now >= expires + skew:
-        raise Unauthenticated("the token has expired", fix=_AGAIN)
+        raise Unauthenticated("the token has expired", rule=EXPIRED, fix=_AGAIN)
     if now < max(issued, begins) - skew:
         raise Unauthenticated(
             "the token is from the future: a clock is wrong",

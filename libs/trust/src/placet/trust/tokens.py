@@ -22,6 +22,8 @@ ISSUER = "placet"
 AUDIENCE = "placet"
 MAX_TOKEN_BYTES = 4096
 CLOCK_SKEW = timedelta(seconds=30)
+EXPIRED = "token.expired"
+"""The rule of a token that held once. None of what never did."""
 MOST_KNOWN = 1000
 """Tokens that held, in memory: a few KiB each at most."""
 _ANOTHER = (
@@ -89,7 +91,7 @@ def verify(
         raise Unauthenticated(f"the token is for {claims.aud!r}, not for {audience!r}", fix=_ANOTHER)
     seconds = now.timestamp()
     if seconds >= claims.exp + skew.total_seconds():
-        raise Unauthenticated("the token has expired", fix=_ANOTHER)
+        raise Unauthenticated("the token has expired", rule=EXPIRED, fix=_ANOTHER)
     if seconds < claims.iat - skew.total_seconds():
         raise Unauthenticated(
             "the token is from the future: a clock is wrong",
@@ -110,7 +112,9 @@ def bearer(header: str | None) -> str:
     scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated(
-            "this call needs a token", fix="send `Authorization: Bearer …`, or set PLACET_TOKEN for the CLI"
+            "this call needs a token",
+            rule="token.missing",
+            fix="send `Authorization: Bearer …`, or set PLACET_TOKEN for the CLI",
         )
     return token.strip()
 

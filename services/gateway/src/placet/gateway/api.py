@@ -236,6 +236,7 @@ def router(
 
         A source that is named by a git address is fetched before the answer comes, which may take its time.
         """
+        request.state.project = body.project
         must_have(who.roles, MAKERS, with_article(body.command))
         source = body.source or SourceRef()
         if len([one for one in (source.digest, source.image, source.git) if one]) > 1:

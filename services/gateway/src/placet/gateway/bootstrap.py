@@ -40,6 +40,7 @@ from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.console.app import Console, entrance, unset
 from placet.gateway.console.signing_in import SigningIn, client_of
+from placet.gateway.denials import Denials
 from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
@@ -92,7 +93,8 @@ async def build(
     provider = provider_of(settings, wiring.clock)
     callers = Callers(lambda: own, wiring.clock, provider)
     close.append(callers.close)
-    access = Access(callers, queries)
+    denials = Denials(wiring)
+    access = Access(callers, queries, wiring.clock, settings, denials)
     intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)
     commands = Commands(wiring, queries, ports.sources, intake, key)
     limits = ProxyLimits(
@@ -214,9 +216,9 @@ async def build(
         mounts={"/models": proxy, "/console": unset() if console is None else console.app},
         admits=asynccontextmanager(access.caller),
         measures=tuple(measures(wiring.store, wiring.clock)),
-        counts=(STEPS, OPERATIONS),
-        start=(*(() if console is None else (console.start,)), leave_first_token),
-        close=(*close, proxy.close),
+        counts=(STEPS, OPERATIONS, denials),
+        start=(*(() if console is None else (console.start,)), leave_first_token, denials.start),
+        close=(*close, proxy.close, denials.close),
     )
 
 

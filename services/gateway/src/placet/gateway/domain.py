@@ -288,6 +288,7 @@ def must_have(roles: frozenset[str], allowed: frozenset[str], doing: str) -> Non
     if not roles & allowed:
         raise Forbidden(
             f"{doing} needs one of the roles {', '.join(sorted(allowed))}; this token has {', '.join(sorted(roles))}",
+            rule="access.role",
             fix="ask an admin for a token: placet token create --as NAME --role …",
         )
 

@@ -79,6 +79,24 @@ class GatewaySettings(ProviderSettings):
         " descriptors that the gateway may open",
     )
 
+    reads_per_second: int = Field(
+        default=3000,
+        ge=0,
+        description="how often one person may read, in each process of the gateway; ten times as much at once; 0: no"
+        " limit",
+    )
+    writes_per_second: int = Field(
+        default=500,
+        ge=0,
+        description="the same of what changes something: commands, uploads, reports and all that is sent",
+    )
+    failures_per_second: int = Field(
+        default=20,
+        ge=0,
+        description="how often one address is told why its token does not hold, before it is told to come back later;"
+        " 0: always",
+    )
+
     api_url: str = Field(
         default="",
         description="where the console finds the REST API of all services: the edge's address, such as"

@@ -89,6 +89,7 @@ SAYS: tuple[type, ...] = (
     gateway.ProjectAssigned,
     gateway.TokenIssued,
     gateway.TokenRevoked,
+    gateway.AccessDenied,
 )
 
 

@@ -346,3 +346,26 @@ class TokenIssued:
 @event("gateway", "token.revoked")
 class TokenRevoked:
     token: str
+
+
+@event("gateway", "access.denied")
+class AccessDenied:
+    """So many requests were answered with 401, 403 or 429 between these moments: of one person, of one place, or, where
+    both are null, of many. The first of a series is said at once, the same again as a number (decision 89).
+
+    `person` is opaque, and `origin` a digest of where somebody unknown asked from, with a key that only the process has
+    and that ends with it. `reason` is the rule that the answer named. `method`, `route` (a template, such as
+    /v1/models/{project}/approvals) and `project` are what was asked, null where that was not always the same.
+    """
+
+    denial: str
+    person: str | None
+    origin: str | None
+    status: int
+    reason: str
+    method: str | None
+    route: str | None
+    project: str | None
+    count: int
+    since: str
+    until: str

@@ -87,6 +87,7 @@ class Views:
             "pages_for": pages_for,
             "part": part,
             "event_name": event_name,
+            "denial": denial,
             "compact": compact,
             "literal": repr,
             "in_a_line": in_a_line,
@@ -290,6 +291,18 @@ def event_name(type: str) -> str:
     """`model.started` of `placet.deployer.model.started.v1`."""
     parts = type.split(".")
     return ".".join(parts[2:-1]) if len(parts) > 4 else type
+
+
+def denial(type: str, data: Mapping[str, Any] | None) -> str:
+    """What an `access.denied` tells, in words; nothing of any other event."""
+    if event_name(type) != "access.denied" or not data:
+        return ""
+    count, person, origin = data.get("count"), data.get("person"), data.get("origin")
+    times = "a request" if count == 1 else f"{count} requests"
+    who = person or (f"nobody known, from {origin}" if origin else "many callers")
+    asked = " ".join(filter(None, (data.get("method"), data.get("route")))) or "several things"
+    project = f" of {data['project']}" if data.get("project") else ""
+    return f"{times} of {who} denied with {data.get('status')} ({data.get('reason')}): {asked}{project}"
 
 
 def web(address: str | None) -> str:
