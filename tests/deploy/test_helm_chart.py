@@ -834,8 +834,10 @@ def test_compose_and_the_chart_tell_services_the_same_but_for_what_is_listed(ser
             **dict.fromkeys(("audience", "roles", "rolesClaim", "nameClaim"), "x"),
         },
         "gateway": {"gitHosts": ["git.example.org"]},
+        "environment": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example.org:4318"},
     }
-    chart = {name for name in told(whole(everything), service) if name.startswith("PLACET_")}
+    known = ("PLACET_", "OTEL_")
+    chart = {name for name in told(whole(everything), service) if name.startswith(known)}
     composed = {name for name in compose_of(service) if service != "certifier" or "OIDC" not in name}
     only_compose = {f"PLACET_{name}" for name in ONLY_COMPOSE.get(service, {})}
     only_chart = {
