@@ -10,15 +10,15 @@ SOURCES := libs services runtime witness verifier cli tests tools deploy/offline
 # What is handed on to the program: `make demo ARGS=--once`, `make test ARGS="-k outbox"`.
 ARGS ?=
 
-# Two processes, each with servers of its own. A file's tests stay together, since they share what takes long to start,
-# and the longest come first.
-PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three processes, each with servers of its own: on two processors one of them mostly waits. A file's tests stay
+# together, since they share what takes long to start, and the longest come first.
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # Where it is set, each of a thousand processes compiles again all that it imports, and pytest every test.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-unit test-system test-large test-kubernetes bench flow docs screenshots images lock servers
+.PHONY: help demo up check test test-unit test-system test-large test-kubernetes soak bench flow docs screenshots images lock servers
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ test-system: $(VENV)/.dev servers ## The whole stream and its faults: embedded, 
 test-large: ## What needs PyTorch: 6 GB, in an environment of its own, .venv-large
 	@$(MAKE) --no-print-directory VENV=.venv-large .venv-large/.large
 	@.venv-large/bin/pytest -m large tests/large $(ARGS)
+
+soak: $(VENV)/.dev servers ## Everything at once for PLACET_SOAK_SECONDS: kills, pauses, cuts, full disks, stepped clocks
+	@tools/servers.sh faketime
+	@$(RUN)/pytest -m soak tests/faults $(ARGS)
 
 test-kubernetes: $(VENV)/.dev servers ## The suites of a cluster, on the tests' own API server and on the one KUBECONFIG names
 	@$(RUN)/pytest tests/contract/test_kubernetes_api.py tests/contract/test_model_host_kubernetes.py tests/deploy/test_models_run_on_kubernetes.py tests/deploy/test_a_platform_that_runs_on_kubernetes.py tests/deploy/test_the_chart_on_a_cluster.py $(ARGS)

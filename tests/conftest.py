@@ -13,6 +13,7 @@ pytest.register_assert_rewrite(
     "tests.contract", "tests.deploy", "tests.faults", "tests.support", "tests.system"
 )
 
+from tests.support import chaos  # noqa: E402
 from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources  # noqa: E402
 
 
@@ -32,7 +33,11 @@ def pytest_collection_finish() -> None:
 def pytest_report_header() -> list[str]:
     required = ", ".join(sorted(sources.required())) or "nothing"
     found = ", ".join(f"{name}: {where}" for name, where in sources.found().items())
-    return [f"servers: {found}", f"required: {required}"]
+    return [
+        f"servers: {found}",
+        f"required: {required}",
+        f"soak: {chaos.SECONDS:.0f} s (PLACET_SOAK_SECONDS), seed {chaos.seed()} (PLACET_SOAK_SEED)",
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

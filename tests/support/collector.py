@@ -36,8 +36,13 @@ class Collector:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of processes that send their traces here, as soon as they have them."""
-        return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+        """Of processes that send traces here as soon as they have them: of who asks with a trace of their own, so that
+        all the others' cost nobody anything."""
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+        }
 
     def spans(self) -> list[Collected]:
         with self._lock:

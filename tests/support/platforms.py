@@ -71,6 +71,15 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def command(self) -> list[str]:
+        return list(self._command)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -91,6 +100,11 @@ class Process:
 
     def stop(self) -> int:
         return self._end(signal.SIGTERM)
+
+    def send(self, number: signal.Signals) -> None:
+        """One that does not end it."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def start_again(self) -> None:
         """As who puts in a newer version: the same process goes on as another one."""
@@ -301,6 +315,7 @@ def distributed(
     settings: Mapping[str, Mapping[str, str]] | None = None,
     variables: Mapping[str, str] | None = None,
     module: str | None = None,
+    kind: type[DistributedPlatform] = DistributedPlatform,
 ) -> Iterator[DistributedPlatform]:
     for server in (rabbitmq, postgres, registry, caddy):
         server.start()
@@ -310,7 +325,7 @@ def distributed(
     models = caddy.run_behind(private_directory("models"))
     try:
         with git_server(folder / "repositories") as git:
-            platform = DistributedPlatform(
+            platform = kind(
                 folder=folder,
                 broker=broker,
                 database_url=database_url,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
+from placet.projects import pack
 
 from tests.support.collector import Collected, Collector, collecting
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform
 from tests.system.models import write_project
-from tests.system.scenarios import audit, deploy, placet
+from tests.system.scenarios import audit, client_of, placet
 
 
 class TracedStories:
@@ -24,13 +26,29 @@ class TracedStories:
     async def test_an_operation_is_one_trace(
         self, platform: Platform, collector: Collector, tmp_path: Path, project: str
     ) -> None:
-        await deploy(platform, write_project(tmp_path / "p", project))
+        trace, caller = token_hex(16), token_hex(8)
+        folder = write_project(tmp_path / "p", project)
+        packed = pack(folder, folder.with_suffix(".tar"))
+        async with client_of(platform) as client:
+            await client.upload(folder.with_suffix(".tar"), packed.digest)
+            async with platform.http() as http:
+                answer = await http.post(
+                    "/v1/commands",
+                    json={"command": "deploy", "source": {"digest": packed.digest}},
+                    headers={
+                        **platform.authorized(),
+                        "Idempotency-Key": project,
+                        "traceparent": f"00-{trace}-{caller}-01",
+                    },
+                )
+            live = await client.finish(answer.json()["operation"])
+        assert live.state == "live", live.refusals
         [started] = [
             each["event"]
             for each in await audit(platform, project, until="model.started")
             if each["event"]["type"] == "placet.deployer.model.started.v1"
         ]
-        trace = started["traceparent"].split("-")[1]
+        assert started["traceparent"].split("-")[1] == trace
 
         def of_the_operation() -> list[Collected]:
             return [each for each in collector.spans() if each.trace == trace]
@@ -38,7 +56,7 @@ class TracedStories:
         def is_whole() -> bool:
             """A span is sent when it ends, which is after those within it: then each one's parent is there."""
             spans = of_the_operation()
-            known = {each.span for each in spans} | {""}
+            known = {each.span for each in spans} | {caller}
             is_told = any("handles placet.deployer.model.started" in each.name for each in spans)
             return is_told and all(each.parent in known for each in spans)
 
@@ -51,7 +69,7 @@ class TracedStories:
 
         asked = next(each for each in spans if each.name == "POST /v1/commands")
         assert asked.attributes["http.route"] == "/v1/commands"
-        assert asked.parent == ""
+        assert asked.parent == caller
         committed = [each for each in spans if each.name == "commit gateway"]
         assert ["placet.gateway.deploy.requested.v1"] in [
             each.attributes.get("placet.events") for each in committed
@@ -65,9 +83,10 @@ class TracedStories:
     async def test_what_machines_ask_every_few_seconds_is_not_traced(
         self, platform: Platform, collector: Collector
     ) -> None:
+        traced = {"traceparent": f"00-{token_hex(16)}-{token_hex(8)}-01"}
         async with platform.http() as http:
             for path in ("/livez", "/readyz", "/metrics", "/v1/models"):
-                await http.get(path, headers=platform.authorized())
+                await http.get(path, headers={**platform.authorized(), **traced})
 
         async def listed() -> list[Collected]:
             return [each for each in collector.spans() if each.name == "GET /v1/models"]
