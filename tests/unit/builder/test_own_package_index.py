@@ -275,7 +275,7 @@ async def test_a_resolver_that_wants_more_memory_than_it_may_have_is_ended(
     assert "PLACET_BUILD_MEMORY_BYTES" in str(large.value.fix)
 
 
-@pytest.mark.parametrize("place", ["wheels", "ftp://example.org/simple", ""])
+@pytest.mark.parametrize("place", ["wheels", "ftp://example.org/simple"])
 def test_what_can_be_no_index_stops_the_start(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     for name, value in (("REGISTRY", "r"), ("DATA_DIR", "d"), ("TOKEN_KEYS", "k"), ("PACKAGE_INDEX", place)):
         monkeypatch.setenv(f"PLACET_{name}", value)
