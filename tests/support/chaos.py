@@ -144,8 +144,9 @@ class Server:
     """One that services need: the broker, the database server, the registry."""
 
     stop: Callable[[], None]
-    kill: Callable[[], None]
     start: Callable[[], None]
+    kill: Callable[[], None] | None = None
+    """None of one that is never killed."""
 
 
 def _kill(platform: ChaoticPlatform, dice: random.Random, servers: Mapping[str, Server]) -> Fault:
@@ -221,11 +222,12 @@ def _step(platform: ChaoticPlatform, dice: random.Random, servers: Mapping[str, 
 
 def _away(platform: ChaoticPlatform, dice: random.Random, servers: Mapping[str, Server]) -> Fault:
     name = dice.choice(sorted(servers))
-    server, is_killed = servers[name], dice.random() < 0.5
+    server, is_to_be_killed = servers[name], dice.random() < 0.5
+    killed = server.kill if is_to_be_killed else None
     return Fault(
-        name=f"the {name} is {'killed' if is_killed else 'stopped'}",
+        name=f"the {name} is {'stopped' if killed is None else 'killed'}",
         seconds=dice.uniform(0, 8),
-        begin=server.kill if is_killed else server.stop,
+        begin=server.stop if killed is None else killed,
         end=server.start,
     )
 

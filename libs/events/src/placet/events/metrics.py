@@ -92,10 +92,10 @@ def outcome_of(outcome: Outcome) -> Literal["done", "retry", "park"]:
 class Exposition:
     """`/metrics` of a process: of one service, or of all that are embedded."""
 
-    def __init__(self, runners: Sequence[ServiceRunner], counted: Iterable[Collector] = ()) -> None:
+    def __init__(self, runners: Sequence[ServiceRunner]) -> None:
         self._runners = runners
         self._registry = CollectorRegistry()
-        for each in (*_COUNTED, *counted, *(each for runner in runners for each in runner.service.counts)):
+        for each in (*_COUNTED, *(each for runner in runners for each in runner.service.counts)):
             self._registry.register(each)
         ProcessCollector(registry=self._registry)
 

@@ -65,9 +65,8 @@ def trace_this_process(name: str, version: str) -> Callable[[], None]:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     named = {"service.namespace": "placet", "service.name": name, "service.version": version}
-    said = (
-        OTELResourceDetector().detect().attributes
-    )  # OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME count more
+    # OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME count more.
+    said = OTELResourceDetector().detect().attributes
     provider = TracerProvider(
         resource=Resource.create({key: value for key, value in named.items() if key not in said})
     )

@@ -11,14 +11,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from opentelemetry import trace
-
 from placet.errors import PlacetError, Unavailable
 from placet.events import Wiring
-from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
-from placet.events.clocks import SystemClock, TimeOrderedIds
-from placet.events.codec import Codec
-from placet.events.contracts import CATALOG
 from placet.events.settings import ProcessSettings, load
 from placet.events.wiring import open_distributed_store
 from placet.gateway.bootstrap import make_admin_token
@@ -31,15 +25,8 @@ async def made(process: ProcessSettings, settings: GatewaySettings) -> str:
     """The token. Raises Unavailable while the database is away."""
     store = await open_distributed_store(SERVICE, process.database_url, tables=(TABLES,))
     try:
-        wiring = Wiring(
-            store=store,
-            bus=InProcessBus(InProcessHub(), SERVICE),  # what is in the store is sent by who leads
-            codec=Codec(CATALOG),
-            clock=SystemClock(),
-            ids=TimeOrderedIds(),
-            tracer=trace.get_tracer("placet"),
-        )
-        return await make_admin_token(settings, wiring)
+        # What is in the store is sent by who leads.
+        return await make_admin_token(settings, Wiring.apart(SERVICE, store))
     finally:
         await store.close()
 
