@@ -44,6 +44,8 @@ BENCHMARKS = (
     "benchmarks.audit.states",
     "benchmarks.audit.fan_out",
     "benchmarks.console.pages",
+    "benchmarks.platform.commands",
+    "benchmarks.platform.reads",
 )
 """Each has `run()`, plain or async, that returns its rows; it is given the options that it names."""
 RESULT = Path("build/bench.json")

@@ -1,9 +1,10 @@
 """Keep N connections busy with HTTP requests and count the answers: a closed loop, each connection one at a time.
 
-    python load.py HOST PORT PATH CONNECTIONS SECONDS < bodies
+    python load.py HOST PORT PATH CONNECTIONS SECONDS [FIELD: VALUE…] < bodies
 
-Each line is a body; every connection sends them in turn, each from another one on. A slow server has longer, until
-there are as many answers as connections.
+Each line is a body, which is posted; every connection sends them in turn, each from another one on. Without any, it is
+GET again and again. Fields are sent along in the head. A slow server has longer, until there are as many answers as
+connections.
 
 Prints {"requests", "seconds", "p50", "p99"} (latencies in milliseconds). Any answer but 200 ends it with an error.
 Bare sockets, one `epoll` and no event loop: on a small machine the load shares the cores with the server that is
@@ -16,7 +17,7 @@ import json
 import select
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from time import perf_counter
 
@@ -57,10 +58,18 @@ class Connection:
 
 
 def load(
-    host: str, port: int, path: str, connections: int, seconds: float, bodies: list[bytes]
+    host: str,
+    port: int,
+    path: str,
+    connections: int,
+    seconds: float,
+    bodies: list[bytes],
+    fields: Sequence[str] = (),
 ) -> dict[str, float]:
-    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: "
-    requests = [f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies]
+    head = "".join(f"{each}\r\n" for each in (f" {path} HTTP/1.1", f"Host: {host}", *fields))
+    posted = f"POST{head}Content-Type: application/json\r\nContent-Length: "
+    requests = [f"{posted}{len(body)}\r\n\r\n".encode() + body for body in bodies]
+    requests = requests or [f"GET{head}\r\n".encode()]
     begin = [number % len(requests) for number in range(connections)]
     turns = [cycle(requests[first:] + requests[:first]) for first in begin]
     opened = {one.fileno(): one for one in (Connection(host, port, turn) for turn in turns)}
@@ -88,6 +97,6 @@ def load(
 
 
 if __name__ == "__main__":
-    host, port, path, connections, seconds = sys.argv[1:]
+    host, port, path, connections, seconds, *fields = sys.argv[1:]
     bodies = sys.stdin.buffer.read().splitlines()
-    print(json.dumps(load(host, int(port), path, int(connections), float(seconds), bodies)))  # noqa: T201
+    print(json.dumps(load(host, int(port), path, int(connections), float(seconds), bodies, fields)))  # noqa: T201

@@ -320,8 +320,8 @@ async def left_over(running: ChaoticPlatform, told: Told) -> bool:
         path.name: sorted(each.name for each in path.iterdir())
         for path in (everything / "instances").iterdir()
     }
-    left = {name: files for name, files in kept.items() if name.rsplit("-", 2)[0] not in told.live}
-    assert not left, (left, await said_by_the_deployer(running, {name.rsplit("-", 2)[0] for name in left}))
+    left = {name: files for name, files in kept.items() if project_of(name) not in told.live}
+    assert not left, (left, await said_by_the_deployer(running, {project_of(name) for name in left}))
     async with running.platform.http() as http:
         known = (
             await http.get("/v1/models", headers=running.platform.authorized(), params={"limit": 500})
@@ -332,6 +332,11 @@ async def left_over(running: ChaoticPlatform, told: Told) -> bool:
         if state != "live":
             assert not model_processes(everything, project), (project, state)
     return True
+
+
+def project_of(instance: str) -> str:
+    """Of an instance's id, which ends in the release (`ports.instance_id`)."""
+    return instance.rpartition("-")[0]
 
 
 async def said_by_the_deployer(running: ChaoticPlatform, projects: set[str]) -> list[str]:

@@ -8,8 +8,9 @@ alone, or who shares one (an office, an edge in front) could keep the others out
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fastapi import Request
@@ -17,6 +18,7 @@ from fastapi import Request
 from placet.errors import Forbidden, TooMany, Unauthenticated
 from placet.events import Actor, Clock
 from placet.events.shares import Shares
+from placet.events.store import Signal
 from placet.gateway.denials import Denials
 from placet.gateway.limiting import Buckets, network_of
 from placet.gateway.queries import Queries
@@ -25,6 +27,38 @@ from placet.identity import Callers
 from placet.trust.tokens import Role, Token
 
 _READS = frozenset({"GET", "HEAD"})
+
+
+KNOWN_FOR = 1.0
+"""Seconds for which whom another replica revoked may be let in here."""
+MOST_KNOWN = 10_000
+"""Callers who are remembered; each takes a fifth of a kilobyte."""
+
+
+@dataclass(kw_only=True)
+class LatelySeen:
+    """Callers whose tokens were not revoked a moment ago, which was as much work to find out as the answer to most of
+    what they ask. What this process commits, a revocation or not, makes it look again."""
+
+    committed: Signal
+    now: Callable[[], float] = time.monotonic
+    """Seconds that only grow."""
+    _seen: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
+    """By token and person: how many commits there had been, and when, before it was looked up."""
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    async def must_be(self, held: Token, look: Callable[[Token], Awaitable[None]]) -> None:
+        """As far as that is remembered, or else by `look`, which raises for who is none of ours."""
+        who, commits, now = (held.id, held.person), self.committed.count, self.now()
+        seen = self._seen.get(who)
+        if seen is not None and seen[0] == commits and now - seen[1] < KNOWN_FOR:
+            return
+        await look(held)
+        if len(self._seen) >= MOST_KNOWN:
+            self._seen.clear()
+        self._seen[who] = (commits, now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +77,19 @@ class Caller:
 
 class Access:
     def __init__(
-        self, callers: Callers, queries: Queries, clock: Clock, settings: GatewaySettings, denials: Denials
+        self,
+        callers: Callers,
+        queries: Queries,
+        clock: Clock,
+        settings: GatewaySettings,
+        denials: Denials,
+        lately: LatelySeen,
     ) -> None:
         self._callers = callers
         self._queries = queries
         self._clock = clock
         self._denials = denials
+        self._lately = lately
         self._shares = Shares()
         self._reads = Buckets(settings.reads_per_second)
         self._writes = Buckets(settings.writes_per_second)
@@ -86,7 +127,7 @@ class Access:
     async def _must_be_welcome(self, request: Request, held: Token) -> None:
         """Whose token holds by itself. Raises as `caller` does."""
         try:
-            await self._must_be_known(held)
+            await self._lately.must_be(held, self._must_be_known)
         except (Unauthenticated, Forbidden) as failed:
             self._must_not_fail_too_often(request, failed)
             raise

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
-from placet.gateway.access import Access
+from placet.gateway.access import Access, LatelySeen
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
@@ -94,7 +94,8 @@ async def build(
     callers = Callers(lambda: own, wiring.clock, provider)
     close.append(callers.close)
     denials = Denials(wiring)
-    access = Access(callers, queries, wiring.clock, settings, denials)
+    lately = LatelySeen(committed=wiring.store.committed)
+    access = Access(callers, queries, wiring.clock, settings, denials, lately)
     intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)
     commands = Commands(wiring, queries, ports.sources, intake, key)
     limits = ProxyLimits(

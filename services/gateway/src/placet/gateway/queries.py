@@ -26,6 +26,8 @@ _BRIEF = ("operation", "command", "project", "release", "share", "backTo", "stat
 """What of an operation is told in a list."""
 
 
+_OPERATION = sa.select(p.operations).where(p.operations.c.id == sa.bindparam("operation"))
+"""Made once: asked again and again until an operation is over, it costs more to make than to run."""
 _OF_CANARY = p.certificates.alias("of_canary")
 
 
@@ -46,7 +48,7 @@ class Queries:
 
     async def operation(self, id: str) -> tuple[Operation, int]:
         """The operation and how often it changed. Raises Unknown."""
-        rows = await self._store.rows(sa.select(p.operations).where(p.operations.c.id == id))
+        rows = await self._store.rows(_OPERATION, {"operation": id})
         if not rows:
             raise Unknown(
                 f"there is no operation {id!r} here", fix="`placet status PROJECT` names a project's last one"

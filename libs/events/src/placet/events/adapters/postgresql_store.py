@@ -37,6 +37,8 @@ _REFUSED = {
     "22023": "correct the options in PLACET_DATABASE_URL",
 }
 """SQLSTATEs and classes of them that no waiting cures, and the next step: who it is, which database, what it may."""
+READERS = 16
+"""Connections to read by, at most. They are kept: what overflows a pool is opened for one query and closed again."""
 _IS_RECOGNISED = "placet: its database is the one that the logs are in"
 """Noted at a connection, for as long as it lives."""
 _NO_RIGHT_TO_CREATE = ("42501", "3F000")
@@ -336,7 +338,7 @@ async def open_postgresql_store(
     # is tried again; a ping before each use would cost more.
     writer = create_async_engine(_ASYNCPG, async_creator=connect, pool_size=1, max_overflow=1)
     reader = create_async_engine(
-        _ASYNCPG, async_creator=connect, pool_size=8, max_overflow=8, isolation_level="AUTOCOMMIT"
+        _ASYNCPG, async_creator=connect, pool_size=READERS, max_overflow=0, isolation_level="AUTOCOMMIT"
     )
     store = PostgreSQLStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
     store.schema = schema
