@@ -84,6 +84,10 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "document": "title owner file",
         "opaque": "submitted_by",
     },
+    "gateway.private_projects": {"none": "project"},
+    "gateway.project_roles": {"none": "project role granted_at", "opaque": "to granted_by"},
+    "gateway.team_members": {"none": "team", "opaque": "person"},
+    "gateway.made_teams": {"none": "team"},
     "gateway.quotas": {"none": "scope of cpu_millis memory_bytes gpus models"},
     "gateway.questionnaires": {
         "none": "digest questionnaire version form imported_at",
@@ -133,6 +137,9 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "certifier.walked": {"none": "project release answered_for"},
     "certifier.watches": {"none": "certificate project release source watched turn look_at"},
     "builder.known_images": {"none": "key image repository"},
+    "builder.private_projects": {"none": "project"},
+    "builder.project_roles": {"none": "project role granted_at", "opaque": "to granted_by"},
+    "builder.team_members": {"none": "team", "opaque": "person"},
     "builder.requests": {"none": "project newest stopped deleted"},
     "builder.revoked_tokens": {"opaque": "token"},
     "indexer.grounds": {"none": "image ground"},
@@ -150,6 +157,9 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
         "none": "project request release turn position quota why until replicas correlation is_over",
         "opaque": "asker",
     },
+    "deployer.private_projects": {"none": "project"},
+    "deployer.project_roles": {"none": "project role granted_at", "opaque": "to granted_by"},
+    "deployer.team_members": {"none": "team", "opaque": "person"},
     "deployer.quotas": {"none": "scope of cpu_millis memory_bytes gpus models"},
     "deployer.releases": {
         "none": (

@@ -45,6 +45,7 @@ from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.facts_api import facts_router
+from placet.gateway.granting import Granting
 from placet.gateway.held import Held
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.keys_api import keys_router
@@ -67,6 +68,7 @@ from placet.gateway.retention_api import retention_router
 from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
+from placet.gateway.sharing_api import sharing_router
 from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
 from placet.gateway.told_routes import ToldRoutes
 from placet.identity import Callers, provider_of
@@ -165,7 +167,9 @@ async def build(
     if console is not None:
         close.append(console.close)
 
-    quotas = quotas_router(access=access, quotas=Quotas(wiring))
+    granting = Granting(wiring, queries.people)
+    quotas = quotas_router(access=access, quotas=Quotas(wiring), granting=granting)
+    sharing = sharing_router(access=access, granting=granting, queries=queries)
 
     async def leave_first_token() -> None:
         if settings.admin_token_file is not None:
@@ -210,6 +214,7 @@ async def build(
                 people,
                 retention,
                 quotas,
+                sharing,
             ),
             entrance(),
         ),
