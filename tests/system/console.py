@@ -218,7 +218,7 @@ class ConsoleStories:
     ) -> None:
         await deploy(platform, write_project(tmp_path / project, project))
         async with visitor(platform.url, platform.token, theme="dark", width=NARROW) as somebody:
-            for path in ("", "/try", "/releases", "/logs", "/lineage", "/timeline"):
+            for path in ("", "/try", "/releases", "/logs", "/lineage", "/members", "/timeline"):
                 await somebody.open(f"/console/models/{project}{path}")
                 assert project in await somebody.text()
             await somebody.open(f"/console/models/{project}/lineage")

@@ -96,6 +96,7 @@ class FakePlatform:
     people_of_teams: dict[str, list[str]] = field(default_factory=dict)
     roles_on: dict[str, dict[str, str]] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
+    may_share: bool = True
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
@@ -858,8 +859,10 @@ class FakePlatform:
     def _team(self, team: str) -> Response:
         if team not in self.people_of_teams:
             return problem(404, f"there is no team {team!r}", fix="see `placet team list`")
-        members = [{"person": f"person:{each}", "name": each} for each in self.people_of_teams[team]]
-        return JSONResponse({"team": team, "members": members})
+        return JSONResponse({"team": team, "members": self._people(team)})
+
+    def _people(self, team: str) -> list[dict[str, str]]:
+        return [{"person": f"person:{each}", "name": each} for each in self.people_of_teams.get(team, ())]
 
     async def put_member(self, request: Request) -> Response:
         team = request.path_params["team"]
@@ -895,7 +898,7 @@ class FakePlatform:
                 "private": private,
                 "members": members,
                 "yourRole": None,
-                "youMayShare": True,
+                "youMayShare": self.may_share,
             }
         )
 
@@ -909,12 +912,15 @@ class FakePlatform:
         return Response(status_code=204)
 
     async def get_teams(self, request: Request) -> Response:
-        named = {
-            team: [each for each in self.teams if self.teams[each] == team] for team in self.teams.values()
-        }
-        return JSONResponse(
-            {"teams": [{"team": team, "projects": named[team]} for team in named], "next": None}
-        )
+        teams = [
+            {
+                "team": team,
+                "projects": [each for each in self.teams if self.teams[each] == team],
+                "members": self._people(team),
+            }
+            for team in dict.fromkeys((*self.teams.values(), *self.people_of_teams))
+        ]
+        return JSONResponse({"teams": teams, "next": None})
 
     async def put_team(self, request: Request) -> Response:
         self.teams[request.path_params["project"]] = request.path_params["team"]
