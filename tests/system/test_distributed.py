@@ -19,7 +19,6 @@ from tests.system.console_governance import GovernanceStories
 from tests.system.console_oidc import TAKE_TOKENS, ProvidersStories, known_by
 from tests.system.console_platform import PlatformStories
 from tests.system.scenarios import Scenarios
-from tests.system.sharing import SharedProjects
 from tests.system.story import WholeStory
 from tests.system.traces import TracedStories
 
@@ -33,7 +32,6 @@ class TestDistributed(
     AuditStories,
     PlatformStories,
     ProvidersStories,
-    SharedProjects,
     TracedStories,
 ):
     @pytest.fixture(scope="class")
