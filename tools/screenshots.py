@@ -82,6 +82,7 @@ async def fill(platform: Platform, folder: Path) -> dict[str, str]:
         "releases": "/console/models/multiclass/releases",
         "logs": "/console/models/multiclass/logs",
         "lineage": "/console/models/multiclass/lineage",
+        "members": "/console/models/multiclass/members",
         "timeline": "/console/models/multiclass/timeline",
         "approvals": f"/console/models/{WAITING}/approvals",
         "certificate": f"/console/certificates/{live.certificate}",

@@ -794,6 +794,7 @@ ONLY_CHART = {
         "OIDC_ROLES": "compose has it in docker-compose.override.yml",
         "OIDC_ROLES_CLAIM": "compose has it in docker-compose.override.yml",
         "OIDC_NAME_CLAIM": "compose has it in docker-compose.override.yml",
+        "OIDC_TEAMS_CLAIM": "compose has it in docker-compose.override.yml",
         "OIDC_SCOPES": "compose has it in docker-compose.override.yml",
         "OIDC_CLIENT_SECRET_FILE": "compose has it in docker-compose.override.yml",
     },
@@ -831,7 +832,7 @@ def test_compose_and_the_chart_tell_services_the_same_but_for_what_is_listed(ser
         **EVERYTHING_ON,
         "oidc": {
             **EVERYTHING_ON["oidc"],
-            **dict.fromkeys(("audience", "roles", "rolesClaim", "nameClaim"), "x"),
+            **dict.fromkeys(("audience", "roles", "rolesClaim", "nameClaim", "teamsClaim"), "x"),
         },
         "gateway": {"gitHosts": ["git.example.org"]},
         "environment": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example.org:4318"},

@@ -38,6 +38,7 @@ from tests.system.scenarios import (
     printed,
     refusal_of,
 )
+from tests.system.sharing import SharedProjects
 from tests.system.story import WholeStory
 from tests.system.traces import TracedStories
 from tests.system.watched import WatchedStories
@@ -52,6 +53,7 @@ class TestEmbedded(
     AuditStories,
     PlatformStories,
     ProvidersStories,
+    SharedProjects,
     TracedStories,
     WatchedStories,
 ):

@@ -24,7 +24,16 @@ from placet.errors import Refused, Unavailable
 from placet.events import Service, Wiring, tables
 from placet.events.catalog import contract_of
 from placet.events.contracts.builder import BuildAccepted, BuildFailed, ImageBuilt, ImageReused
-from placet.events.contracts.gateway import DeleteRequested, ErasureRequested, StopRequested, TokenRevoked
+from placet.events.contracts.gateway import (
+    DeleteRequested,
+    ErasureRequested,
+    ProjectOpened,
+    ProjectRestricted,
+    RoleGranted,
+    StopRequested,
+    TeamChanged,
+    TokenRevoked,
+)
 from placet.events.jobs import Job
 from placet.events.testing import changed
 from placet.events.unit_of_work import Context
@@ -111,11 +120,11 @@ class Builder:
         rows = await self.alone.wiring.store.rows(sa.select(tables.jobs.c.key))
         return sorted(row.key for row in rows)
 
-    def token(self) -> str:
+    def token(self, role: tokens.Role = "auditor") -> str:
         return tokens.issue(
             id="token-1",
             person=PERSON,
-            roles=frozenset({"auditor"}),
+            roles=frozenset({role}),
             now=self.alone.clock.now(),
             lifetime=timedelta(hours=1),
             key=self.key,
@@ -475,6 +484,34 @@ async def test_a_build_s_log_is_not_for_who_was_erased_by_whichever_token(builde
         assert (await http.get("/v1/builds/churn/1/log")).status_code == 200
         await builder.alone.hear(erasure(PERSON))
         assert (await http.get("/v1/builds/churn/1/log")).status_code == 401
+
+
+async def test_a_private_project_s_log_is_for_those_who_have_a_role_on_it(builder: Builder) -> None:
+    """A person or their team, as soon as that was heard, and until it was heard to end."""
+    file = builder.workshop.log_of("churn", 1)
+    file.parent.mkdir(parents=True)
+    file.write_text("resolved 12 packages\n")
+    owner = RoleGranted(project="churn", to="person:ada", role="owner", granted_by="person:1")
+    of_team = RoleGranted(project="churn", to="team:fraud", role="viewer", granted_by="person:1")
+    private = ProjectRestricted(project="churn", restricted_by="person:1")
+    joined = TeamChanged(team="fraud", added=(PERSON,), removed=(), changed_by="person:1")
+    left = TeamChanged(team="fraud", added=(), removed=(PERSON,), changed_by="person:1")
+    opened = ProjectOpened(project="churn", opened_by="person:1")
+    said = [(owner, 200), (private, 403), (of_team, 403), (joined, 200), (left, 403), (opened, 200)]
+    async with builder.alone.http(builder.token("scientist")) as http:
+        for event, status in said:
+            await builder.alone.hear(event)
+            answer = await http.get("/v1/builds/churn/1/log")
+            assert answer.status_code == status, event
+            assert status == 200 or "the role viewer" in answer.json()["detail"]
+        assert (await http.get("/v1/builds/wine/1/log")).status_code == 404
+    await builder.alone.hear(private)
+    async with builder.alone.http(builder.token("auditor")) as http:
+        assert (await http.get("/v1/builds/churn/1/log")).status_code == 200
+    before = await builder.alone.shown()
+    await builder.alone.empty()
+    assert await builder.alone.rebuild() == {"project_roles": 2, "private_projects": 1}
+    assert await builder.alone.shown() == before
 
 
 def erasure(person: str) -> ErasureRequested:

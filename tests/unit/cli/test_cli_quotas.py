@@ -77,6 +77,6 @@ def test_memory_is_meant_as_in_placet_yaml(
 
 def test_a_project_is_assigned_to_a_team_and_leaves_it(placet: Placet, platform: FakePlatform) -> None:
     assert placet("team", "assign", "churn", "fraud").out == "churn is of team fraud\n"
-    assert placet("team", "list").out.splitlines()[1].split() == ["fraud", "churn"]
+    assert placet("team", "list").out.splitlines()[1].split() == ["fraud", "churn", "-"]
     assert placet("team", "leave", "churn", "--json").document == {"project": "churn", "team": None}
     assert platform.teams == {}

@@ -93,6 +93,10 @@ class FakePlatform:
     log: list[str] = field(default_factory=lambda: [f"line {number}" for number in range(1, 6)])
     quotas: dict[str, dict[str, Any]] = field(default_factory=dict)
     teams: dict[str, str] = field(default_factory=dict)
+    people_of_teams: dict[str, list[str]] = field(default_factory=dict)
+    roles_on: dict[str, dict[str, str]] = field(default_factory=dict)
+    private: set[str] = field(default_factory=set)
+    may_share: bool = True
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     resumed_from: list[str] = field(default_factory=list)
@@ -218,6 +222,12 @@ class FakePlatform:
             Route("/v1/quotas/{scope}/{of}", self.delete_quota, methods=["DELETE"]),
             Route("/v1/teams", self.get_teams),
             Route("/v1/teams/{team}/projects/{project}", self.put_team, methods=["PUT"]),
+            Route("/v1/teams/{team}", self.any_team, methods=["GET", "PUT", "DELETE"]),
+            Route("/v1/teams/{team}/members", self.put_member, methods=["PUT"]),
+            Route("/v1/teams/{team}/members/{person}", self.delete_member, methods=["DELETE"]),
+            Route("/v1/models/{project}/members", self.any_members, methods=["GET", "PUT"]),
+            Route("/v1/models/{project}/members/{to}", self.delete_role, methods=["DELETE"]),
+            Route("/v1/models/{project}/private", self.any_private, methods=["PUT", "DELETE"]),
             Route("/v1/models/{project}/team", self.delete_team, methods=["DELETE"]),
             Route("/v1/people/{person}", self.get_person),
             Route("/v1/people/{person}/words", self.get_words),
@@ -835,13 +845,82 @@ class FakePlatform:
             return problem(404, f"{scope} {of} has no quota", fix="see `placet quota list`")
         return Response(status_code=204)
 
-    async def get_teams(self, request: Request) -> Response:
-        named = {
-            team: [each for each in self.teams if self.teams[each] == team] for team in self.teams.values()
-        }
+    async def any_team(self, request: Request) -> Response:
+        team = request.path_params["team"]
+        if request.method == "DELETE":
+            del self.people_of_teams[team]
+            return Response(status_code=204)
+        if request.method == "PUT":
+            body = await request.json()
+            self.people_of_teams.setdefault(team, [])
+            self.people_of_teams[team] = body.get("members", self.people_of_teams[team])
+        return self._team(team)
+
+    def _team(self, team: str) -> Response:
+        if team not in self.people_of_teams:
+            return problem(404, f"there is no team {team!r}", fix="see `placet team list`")
+        return JSONResponse({"team": team, "members": self._people(team)})
+
+    def _people(self, team: str) -> list[dict[str, str]]:
+        return [{"person": f"person:{each}", "name": each} for each in self.people_of_teams.get(team, ())]
+
+    async def put_member(self, request: Request) -> Response:
+        team = request.path_params["team"]
+        self.people_of_teams[team].append((await request.json())["person"])
+        return self._team(team)
+
+    async def delete_member(self, request: Request) -> Response:
+        person = request.path_params["person"].removeprefix("person:")
+        self.people_of_teams[request.path_params["team"]].remove(person)
+        return Response(status_code=204)
+
+    async def any_members(self, request: Request) -> Response:
+        project = request.path_params["project"]
+        roles = self.roles_on.setdefault(project, {})
+        if request.method == "PUT":
+            body = await request.json()
+            to = body["to"] if ":" in body["to"] else f"person:{body['to']}"
+            roles[to] = body["role"]
+        members = [
+            {
+                "to": to,
+                "name": to.partition(":")[2],
+                "role": role,
+                "grantedBy": {"person": "person:ada", "name": "ada"},
+                "grantedAt": "2026-01-01T00:00:00.000Z",
+            }
+            for to, role in roles.items()
+        ]
+        private = project in self.private
         return JSONResponse(
-            {"teams": [{"team": team, "projects": named[team]} for team in named], "next": None}
+            {
+                "project": project,
+                "private": private,
+                "members": members,
+                "yourRole": None,
+                "youMayShare": self.may_share,
+            }
         )
+
+    async def delete_role(self, request: Request) -> Response:
+        self.roles_on[request.path_params["project"]].pop(request.path_params["to"], None)
+        return Response(status_code=204)
+
+    async def any_private(self, request: Request) -> Response:
+        change = self.private.add if request.method == "PUT" else self.private.discard
+        change(request.path_params["project"])
+        return Response(status_code=204)
+
+    async def get_teams(self, request: Request) -> Response:
+        teams = [
+            {
+                "team": team,
+                "projects": [each for each in self.teams if self.teams[each] == team],
+                "members": self._people(team),
+            }
+            for team in dict.fromkeys((*self.teams.values(), *self.people_of_teams))
+        ]
+        return JSONResponse({"teams": teams, "next": None})
 
     async def put_team(self, request: Request) -> Response:
         self.teams[request.path_params["project"]] = request.path_params["team"]

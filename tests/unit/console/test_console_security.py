@@ -15,7 +15,10 @@ from tests.unit.client.fake_platform import ADMIN, AUDITOR, SCIENTIST, FakePlatf
 
 SCRIPT = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 PAGES = [
-    *(f"models/wine{each}" for each in ("", "/try", "/releases", "/logs", "/lineage", "/timeline")),
+    *(
+        f"models/wine{each}"
+        for each in ("", "/try", "/releases", "/logs", "/lineage", "/members", "/timeline")
+    ),
     "models",
     "audit",
     "audit/why?project=wine",

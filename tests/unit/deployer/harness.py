@@ -37,12 +37,15 @@ from placet.events.contracts.gateway import (
     DeployRequested,
     ErasureRequested,
     ProjectAssigned,
+    ProjectRestricted,
     PromoteRequested,
     QuotaRemoved,
     QuotaSet,
+    RoleGranted,
     ScaleRequested,
     StartRequested,
     StopRequested,
+    TeamChanged,
     TokenRevoked,
 )
 from placet.events.contracts.shapes import Binding, Command, Ground, QuotaScope, Resources
@@ -238,6 +241,16 @@ class World:
 
     async def revoke(self, token: str) -> None:
         await self.say(TokenRevoked(token=token), operation="revoke", project="platform")
+
+    async def restrict(self, project: str, *, owner: str) -> None:
+        """Make it private, with one more owner."""
+        granted = RoleGranted(project=project, to=owner, role="owner", granted_by="person:1")
+        await self.say(granted, operation="share")
+        await self.say(ProjectRestricted(project=project, restricted_by="person:1"), operation="share")
+
+    async def join(self, team: str, person: str) -> None:
+        joined = TeamChanged(team=team, added=(person,), removed=(), changed_by="person:1")
+        await self.say(joined, operation="join", project="platform")
 
     async def erase(self, person: str) -> None:
         asked = ErasureRequested(person=person, requested_by="person:1", tokens=0, words=0)

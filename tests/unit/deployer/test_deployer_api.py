@@ -34,11 +34,13 @@ async def http(idle_world: World) -> AsyncIterator[httpx.AsyncClient]:
 PERSON = "person:01a20932-14f5-778e-812e-16f3bd347455"
 
 
-def authorized(world: World, *, key: SigningKey | None = None) -> dict[str, str]:
+def authorized(
+    world: World, *, key: SigningKey | None = None, role: tokens.Role = "auditor"
+) -> dict[str, str]:
     token = tokens.issue(
         id=TOKEN,
         person=PERSON,
-        roles=frozenset({"auditor"}),
+        roles=frozenset({role}),
         now=world.clock.now(),
         lifetime=timedelta(hours=1),
         key=key or world.token_key,
@@ -181,6 +183,36 @@ async def test_a_revoked_token_reads_nothing(idle_world: World, http: httpx.Asyn
         return answer.status_code == 401
 
     await eventually(is_refused)
+
+
+async def test_what_is_of_a_private_project_is_for_those_who_have_a_role_on_it(
+    idle_world: World, http: httpx.AsyncClient
+) -> None:
+    await idle_world.deploy_and_wait()
+    paths = ("/v1/models/churn/logs", "/v1/models/churn/example", "/v1/capacity?project=churn")
+    placement = "/v1/models/churn/placement?cpuMillis=1&memoryBytes=1"
+
+    async def statuses(role: tokens.Role) -> set[int]:
+        headers = authorized(idle_world, role=role)
+        return {(await http.get(each, headers=headers)).status_code for each in (*paths, placement)}
+
+    assert await statuses("scientist") == {200}
+    await idle_world.restrict("churn", owner="person:1")
+
+    async def is_private() -> bool:
+        return await statuses("scientist") == {403}
+
+    await eventually(is_private)
+    assert await statuses("auditor") == {200}
+    assert (
+        await http.get("/v1/capacity", headers=authorized(idle_world, role="scientist"))
+    ).status_code == 200
+    await idle_world.restrict("churn", owner=PERSON)
+
+    async def is_theirs() -> bool:
+        return await statuses("scientist") == {200}
+
+    await eventually(is_theirs)
 
 
 async def test_who_was_erased_reads_nothing_by_whichever_token(

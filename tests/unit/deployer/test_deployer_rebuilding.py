@@ -60,6 +60,8 @@ async def busy(world: World) -> World:
     await world.assign("wine", None)
     await world.certify("churn", key="key-1")
     await world.revoke("token-1")
+    await world.restrict("churn", owner="person:1")
+    await world.join("fraud", "person:2")
     await world.settled()
 
     async def has_heard_it_all() -> bool:

@@ -138,6 +138,16 @@ EVERY_CALL = [
     ("GET", "/v1/teams"),
     ("PUT", "/v1/teams/fraud/projects/churn"),
     ("DELETE", "/v1/models/churn/team"),
+    ("GET", "/v1/teams/fraud"),
+    ("PUT", "/v1/teams/fraud"),
+    ("DELETE", "/v1/teams/fraud"),
+    ("PUT", "/v1/teams/fraud/members"),
+    ("DELETE", f"/v1/teams/fraud/members/{PERSON}"),
+    ("GET", "/v1/models/churn/members"),
+    ("PUT", "/v1/models/churn/members"),
+    ("DELETE", "/v1/models/churn/members/team:fraud"),
+    ("PUT", "/v1/models/churn/private"),
+    ("DELETE", "/v1/models/churn/private"),
 ]
 
 

@@ -52,6 +52,10 @@ SHOWN = (
     p.revoked_tokens,
     p.policies,
     p.senders,
+    p.made_teams,
+    p.sharing.members,
+    p.sharing.roles,
+    p.sharing.private,
 )
 
 
@@ -66,6 +70,18 @@ async def much_was_asked_for(gateway: Gateway) -> str:
         await asked_exception(gateway),
         await asked_exception(gateway, rule="licences.allowed"),
     )
+    async with gateway.http() as http:
+        shared = [
+            ("PUT", "/v1/teams/fraud", {"members": ["Eve"]}),
+            ("PUT", "/v1/teams/gone", {}),
+            ("DELETE", "/v1/teams/gone", None),
+            ("PUT", "/v1/models/wine/members", {"to": "Eve", "role": "owner"}),
+            ("PUT", "/v1/models/wine/members", {"to": "team:fraud", "role": "owner"}),
+            ("DELETE", f"/v1/models/wine/members/{other['person']}", None),
+            ("PUT", "/v1/models/wine/private", None),
+        ]
+        for method, path, body in shared:
+            assert (await http.request(method, path, json=body)).is_success, path
     gateway.clock.pass_(timedelta(minutes=1))
     assert (await post(gateway, granted, "grant")).status_code == 200
     assert (await post(gateway, withdrawn, "withdraw")).status_code == 200

@@ -65,8 +65,8 @@ async def test_a_project_is_of_one_team_or_none(gateway: Gateway) -> None:
         for _ in range(2):
             assert (await http.delete("/v1/models/churn/team")).status_code == 204
         assert [each["team"] for each in (await http.get("/v1/teams")).json()["teams"]] == ["empty"]
-    assert teams == {"teams": [{"team": "empty", "projects": []}], "next": "empty"}
-    assert rest == {"teams": [{"team": "risk", "projects": ["churn"]}], "next": None}
+    assert teams == {"teams": [{"team": "empty", "projects": [], "members": []}], "next": "empty"}
+    assert rest == {"teams": [{"team": "risk", "projects": ["churn"], "members": []}], "next": None}
     assert await said(gateway, ProjectAssigned) == [
         ProjectAssigned(project="churn", team="fraud"),
         ProjectAssigned(project="churn", team="risk"),

@@ -229,6 +229,31 @@ async def test_roles_come_from_the_claim_that_is_named(
 
 
 @pytest.mark.parametrize(
+    ("claim", "said", "teams"),
+    [
+        ("", {"groups": ["placet-admin", "fraud"]}, set()),
+        ("groups", {"groups": ["placet-admin", "fraud", "Risk Office", "x", 7]}, {"placet-admin", "fraud"}),
+        ("teams", {"teams": "fraud"}, {"fraud"}),
+        ("of.teams", {"of": {"teams": ["risk"]}}, {"risk"}),
+        ("teams", {"teams": {"fraud": 1}}, set()),
+        ("teams", {}, set()),
+    ],
+    ids=["none", "no names", "one", "inside another", "no list", "not sent"],
+)
+async def test_teams_come_from_the_claim_that_is_named(
+    claim: str,
+    said: dict[str, Any],
+    teams: set[str],
+    server: OidcProvider,
+    settings: ProviderSettings,
+    clock: ManualClock,
+) -> None:
+    provider = provider_of(settings.model_copy(update={"oidc_teams_claim": claim}), clock)
+    assert provider is not None
+    assert (await provider.verify(server.token(**{"groups": "placet-admin", **said}))).token.teams == teams
+
+
+@pytest.mark.parametrize(
     "groups", [None, [], ["admin"], "admin", ["PLACET-ADMIN"], {"placet-admin": 1}, [["placet-admin"]], 7]
 )
 async def test_who_has_no_role_is_told_which_claim_was_looked_at(

@@ -584,7 +584,11 @@ async def test_each_person_has_one_made_or_sent_at_a_time(
 
     app = FastAPI()
     speak_problems(app)
-    app.include_router(bundles_api.router(reader=reader, bundling=evidence.bundling, clock=clock))
+    app.include_router(
+        bundles_api.router(
+            reader=reader, bundling=evidence.bundling, queries=evidence.sealed.log.queries, clock=clock
+        )
+    )
     evidence.registry.is_slow = asyncio.Event()
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://placet") as http:

@@ -19,11 +19,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from placet.errors import Unavailable
 from placet.events import Recorded
+from placet.events.clocks import SystemClock
 from placet.events.store import EVENTS, EventStore
 from placet.metadata.api import router
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Page, Queries
+from placet.trust import tokens
 
 from tests.support.eventually import eventually
 from tests.unit.events.harness import FatefulStore
@@ -234,8 +236,10 @@ async def test_a_stream_that_is_cut_off_says_so_and_where_to_go_on(crowd: Crowd)
                 yield await anext(pages)
             raise Overtaken(after + 1)
 
-    async def everybody() -> AsyncIterator[None]:
-        yield
+    async def everybody() -> AsyncIterator[tokens.Token]:
+        now = SystemClock().now()
+        auditor = frozenset[tokens.Role]({"auditor"})
+        yield tokens.Token(id="1", person="person:1", roles=auditor, issued=now, expires=now, kid="1")
 
     await crowd.happen("churn")
     tail = Cut(Queries(crowd.store), crowd.store)

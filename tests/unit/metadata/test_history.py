@@ -74,10 +74,16 @@ IDLE = (
     gateway.HoldLifted,
     gateway.QuotaSet,
     gateway.QuotaRemoved,
+    gateway.TeamChanged,
+    gateway.TeamDisbanded,
+    gateway.RoleGranted,
+    gateway.RoleRevoked,
+    gateway.ProjectRestricted,
+    gateway.ProjectOpened,
     gateway.AccessDenied,
 )
 """What is no state of models: it was said of a window, of people and their data, of the room that they share, of who
-was not let in, or of the log and who follows it."""
+may do what and who was not let in, or of the log and who follows it."""
 UNPLACED = {
     "placet.builder.build.accepted.v1",
     "placet.gateway.source.uploaded.v1",

@@ -146,7 +146,8 @@ def parser() -> Parser:
         ("services", "how the services stand, and what they put aside"),
         ("token", "who may use the platform"),
         ("quota", "what teams and projects may hold altogether"),
-        ("team", "which team a project is of"),
+        ("team", "who is of a team, and which team a project is of"),
+        ("project", "who may do what with a project"),
         ("privacy", "what is held about people, and how they are forgotten"),
     ):
         parent = below[""].add_parser(
@@ -1124,6 +1125,36 @@ def _assign(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("team", metavar="TEAM", type=_team)
 
 
+def _whole_team(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("team", metavar="TEAM", type=_team)
+
+
+def _set_team(parser: argparse.ArgumentParser) -> None:
+    _whole_team(parser)
+    parser.add_argument(
+        "--member",
+        metavar="NAME",
+        action="append",
+        dest="members",
+        help="who is of it from here on, again for each; without, whoever is of it stays so",
+    )
+
+
+def _member(parser: argparse.ArgumentParser) -> None:
+    _whole_team(parser)
+    parser.add_argument("person", metavar="NAME", help="as their token is for, or person:…")
+
+
+def _role(parser: argparse.ArgumentParser) -> None:
+    _grantee(parser)
+    parser.add_argument("role", metavar="ROLE", choices=("owner", "deployer", "viewer"))
+
+
+def _grantee(parser: argparse.ArgumentParser) -> None:
+    _project(parser)
+    parser.add_argument("to", metavar="WHO", help="a person's name, person:…, or team:NAME")
+
+
 def _hold(parser: argparse.ArgumentParser) -> None:
     _project(parser)
     parser.add_argument(
@@ -1941,9 +1972,94 @@ VERBS: Sequence[Verb] = (
     Verb(
         words="team list",
         group="govern",
-        does="teams with their projects",
-        more="Those that have projects or a quota.",
+        does="teams with their people and their projects",
+        more="Those that were made, and those that have projects or a quota.",
         example="placet team list",
         function="quotas:teams",
+    ),
+    Verb(
+        words="team set",
+        group="govern",
+        does="make a team, or say who is of it",
+        more="Whoever is of it has the roles that the team has on projects. People are named as their tokens are"
+        " for. For admins.",
+        example="placet team set fraud --member ada --member grace",
+        function="sharing:set_team",
+        arguments=_set_team,
+    ),
+    Verb(
+        words="team add",
+        group="govern",
+        does="make somebody a member of a team",
+        more="Beside who is of it. For admins.",
+        example="placet team add fraud grace",
+        function="sharing:add",
+        arguments=_member,
+    ),
+    Verb(
+        words="team drop",
+        group="govern",
+        does="take somebody out of a team",
+        more="What they may by the team alone, they may not from the next request on. For admins.",
+        example="placet team drop fraud grace",
+        function="sharing:drop",
+        arguments=_member,
+    ),
+    Verb(
+        words="team disband",
+        group="govern",
+        does="have a team be no more",
+        more="Once it has no role on any project. Which projects count for its quota stays. For admins.",
+        example="placet team disband fraud",
+        function="sharing:disband",
+        arguments=_whole_team,
+    ),
+    Verb(
+        words="project members",
+        group="govern",
+        does="who has which role on a project",
+        more="With nobody, whatever a token allows, it allows there.",
+        example="placet project members churn",
+        function="sharing:members",
+        arguments=_project,
+    ),
+    Verb(
+        words="project grant",
+        group="govern",
+        does="give somebody, or a team, a role on a project",
+        more="In place of the one that they have: an owner gives roles, a deployer asks for releases, stops and scales,"
+        " a viewer reads what is private. A token must allow it, too. For owners of the project and admins.",
+        example="placet project grant churn team:fraud deployer",
+        function="sharing:grant",
+        arguments=_role,
+    ),
+    Verb(
+        words="project revoke",
+        group="govern",
+        does="take somebody's role on a project away",
+        more="From the next request on. The last owner stays, but for an admin who takes the last role of all. For"
+        " owners of the project and admins.",
+        example="placet project revoke churn team:fraud",
+        function="sharing:revoke",
+        arguments=_grantee,
+    ),
+    Verb(
+        words="project restrict",
+        group="govern",
+        does="make a project private",
+        more="Those alone read anything of it who have a role on it, or who judge, audit and run all. For owners of the"
+        " project and admins.",
+        example="placet project restrict churn",
+        function="sharing:restrict",
+        arguments=_project,
+    ),
+    Verb(
+        words="project open",
+        group="govern",
+        does="have a project be private no more",
+        more="For owners of the project and admins.",
+        example="placet project open churn",
+        function="sharing:open_again",
+        arguments=_project,
     ),
 )

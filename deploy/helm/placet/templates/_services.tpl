@@ -19,7 +19,7 @@ SSL_CERT_FILE: /run/trust/ca.pem
 PLACET_OIDC_ISSUER: {{ $v.oidc.issuer | quote }}
 PLACET_OIDC_CLIENT_ID: {{ $v.oidc.clientId | quote }}
 PLACET_OIDC_PERSON_KEY: /run/placet/oidc-person-key
-{{- range $key, $variable := dict "audience" "AUDIENCE" "rolesClaim" "ROLES_CLAIM" "roles" "ROLES" "nameClaim" "NAME_CLAIM" }}
+{{- range $key, $variable := dict "audience" "AUDIENCE" "rolesClaim" "ROLES_CLAIM" "roles" "ROLES" "nameClaim" "NAME_CLAIM" "teamsClaim" "TEAMS_CLAIM" }}
 {{- with index $v.oidc $key }}
 PLACET_OIDC_{{ $variable }}: {{ . | quote }}
 {{- end }}

@@ -93,7 +93,17 @@ async def leave(arguments: Namespace, screen: Screen) -> int:
 async def teams(arguments: Namespace, screen: Screen) -> int:
     async with connect() as platform:
         found = await platform.teams()
-    screen.table(("TEAM", "PROJECTS"), [(each.team, ", ".join(each.projects) or None) for each in found])
+    screen.table(
+        ("TEAM", "PROJECTS", "PEOPLE"),
+        [
+            (
+                each.team,
+                ", ".join(each.projects) or None,
+                ", ".join(person.name or person.person for person in each.members) or None,
+            )
+            for each in found
+        ],
+    )
     screen.document({"teams": [each.to_json() for each in found]})
     return exits.DONE
 

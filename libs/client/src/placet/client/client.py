@@ -60,6 +60,7 @@ from placet.client.documents import (
     LogKeys,
     LogProducers,
     Me,
+    Members,
     Model,
     ModelDetail,
     ModelsPage,
@@ -1402,6 +1403,48 @@ class Client:
             await self._call("DELETE", f"/models/{_part(project)}/team")
         else:
             await self._call("PUT", f"/teams/{_part(team)}/projects/{_part(project)}")
+
+    async def team(self, team: str) -> Team:
+        return read((await self._call("GET", f"/teams/{_part(team)}")).content, Team)
+
+    async def set_team(self, team: str, members: Sequence[str] | None = None) -> Team:
+        """Make the team, or say who is of it from here on: names or ids of people. None: whoever is of it stays so."""
+        body = {} if members is None else {"members": list(members)}
+        return read((await self._call("PUT", f"/teams/{_part(team)}", json=body)).content, Team)
+
+    async def disband_team(self, team: str) -> None:
+        await self._call("DELETE", f"/teams/{_part(team)}")
+
+    async def join_team(self, team: str, person: str) -> Team:
+        """Somebody, by their name or id, is of the team from here on."""
+        answer = await self._call("PUT", f"/teams/{_part(team)}/members", json={"person": person})
+        return read(answer.content, Team)
+
+    async def part_team(self, team: str, person: str) -> None:
+        """`person` is an id, as the team has it."""
+        await self._call("DELETE", f"/teams/{_part(team)}/members/{_part(person)}")
+
+    # Who may do what with a project
+
+    async def members(self, project: str) -> Members:
+        return read((await self._call("GET", f"/models/{_part(project)}/members")).content, Members)
+
+    async def grant(self, project: str, to: str, role: str) -> Members:
+        """A person, by their name or id, or `team:NAME` has the role on the project from here on, and no other."""
+        path = f"/models/{_part(project)}/members"
+        return read((await self._call("PUT", path, json={"to": to, "role": role})).content, Members)
+
+    async def revoke_role(self, project: str, to: str) -> None:
+        """`to` is as `members` tells it."""
+        await self._call("DELETE", f"/models/{_part(project)}/members/{_part(to)}")
+
+    async def restrict(self, project: str) -> None:
+        """Those alone read anything of it from here on who have a role on it, or read all."""
+        await self._call("PUT", f"/models/{_part(project)}/private")
+
+    async def open(self, project: str) -> None:
+        """Whoever may read may read this, too, from here on."""
+        await self._call("DELETE", f"/models/{_part(project)}/private")
 
     async def erased(self, person: str, *, within: float = _DECIDED_WITHIN) -> Held:
         """What is held about somebody once what they left in the registry is removed as well."""

@@ -893,8 +893,31 @@ class QuotaPage(Document, frozen=True, kw_only=True):
 
 
 class Team(Document, frozen=True, kw_only=True):
+    """`projects` are those that count for its quota, and `members` the people who have its roles."""
+
     team: str
     projects: tuple[str, ...] = ()
+    members: tuple[Person, ...] = ()
+
+
+class Member(Document, frozen=True, kw_only=True, rename="camel"):
+    """Who has a role on a project: `to` is `person:…` or `team:NAME`; the name of who is not known is null."""
+
+    to: str
+    role: str
+    name: str | None = None
+    granted_by: Person | None = None
+    granted_at: str | None = None
+
+
+class Members(Document, frozen=True, kw_only=True, rename="camel"):
+    """Who has a role on a project, owners first; with nobody, whatever a token allows, it allows there."""
+
+    project: str
+    private: bool = False
+    members: tuple[Member, ...] = ()
+    your_role: str | None = None
+    you_may_share: bool = False
 
 
 class TeamPage(Document, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 import unicodedata
 import uuid
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ from jwt.api_jws import PyJWS
 
 from placet.errors import Forbidden, Unauthenticated, Unreadable
 from placet.identity.settings import ProviderSettings, roles_by_value
+from placet.identity.sharing import TEAM_PATTERN
 from placet.trust.tokens import CLOCK_SKEW, EXPIRED, Role, Token
 
 MAX_TOKEN_BYTES = 8192
@@ -186,6 +188,7 @@ class Reading:
         self._roles_claim = settings.oidc_roles_claim
         self._roles = roles_by_value(settings.oidc_roles)
         self._name_claim = settings.oidc_name_claim
+        self._teams_claim = settings.oidc_teams_claim
         self._secret = secret
 
     def read(self, token: str, head: Head, key: PyJWK, *, now: datetime) -> Said:
@@ -213,6 +216,7 @@ class Reading:
                 expires=expires,
                 kid=head.kid or "",
                 name=self._name_in(claims),
+                teams=self._teams_in(claims),
             ),
             audiences=audiences,
             nonce=nonce if isinstance(nonce, str) else None,
@@ -249,6 +253,12 @@ class Reading:
                 " it send that claim to placet; PLACET_OIDC_ROLES_CLAIM names the claim, PLACET_OIDC_ROLES its values",
             )
         return roles
+
+    def _teams_in(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        """What is no name of a team is of something else that the provider knows groups for."""
+        said = _found(claims, self._teams_claim) if self._teams_claim else None
+        named = [said] if isinstance(said, str) else _texts(said)
+        return frozenset(each for each in named if re.fullmatch(TEAM_PATTERN, each))
 
     def _name_in(self, claims: Mapping[str, Any]) -> str:
         said = _found(claims, self._name_claim)

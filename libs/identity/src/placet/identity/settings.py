@@ -116,6 +116,12 @@ class ProviderSettings(ServiceSettings):
         description="the claim that names the person, as people here know each other; a mail that the provider calls"
         " unverified is refused",
     )
+    oidc_teams_claim: str = Field(
+        default="",
+        max_length=255,
+        description="the claim that says of which teams somebody is, beside those that placet itself knows them to be"
+        " of: its values are names of teams, and others are passed over; without it there is none",
+    )
     oidc_person_key: OptionalPath = Field(
         default=None,
         description="file with the secret that makes opaque ids of the provider's people: 32 characters or more, the"

@@ -47,7 +47,7 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A token that holds: `id` is what a revocation names, `kid` the key that signed it.
 
-    `name` is what a provider's token calls the person; ours name nobody.
+    `name` is what a provider's token calls the person, `teams` are those that it says they are of; ours say neither.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     expires: datetime
     kid: str
     name: str | None = None
+    teams: frozenset[str] = frozenset()
 
 
 def issue(

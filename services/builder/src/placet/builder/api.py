@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
+from placet.builder.projections import sharing
 from placet.builder.queries import is_revoked, is_under_way
 from placet.errors import Unauthenticated, Unknown
 from placet.events.known_fields import known_parameters
@@ -32,13 +33,17 @@ Reader = Callable[[Request], AsyncIterator[Token]]
 
 
 def reader_of(*, callers: Callers, store: EventStore) -> Reader:
-    """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked."""
+    """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked, and Forbidden where
+    the path names a private project on which they have no role."""
     shares = Shares()
 
     async def reader(request: Request) -> AsyncIterator[Token]:
         token = await callers.verify_bearer(request.headers.get("authorization"))
         if await is_revoked(store, token.id, token.person):
             raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
+        if project := request.path_params.get("project"):
+            standing = await sharing.standing(store, project, token.person, token.teams)
+            standing.must("viewer", token.roles)
         with shares.taken_by(token.person):
             yield token
 

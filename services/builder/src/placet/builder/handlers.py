@@ -22,6 +22,7 @@ from placet.events.contracts.gateway import (
     StopRequested,
     TokenRevoked,
 )
+from placet.identity.sharing import Said
 
 
 async def on_deploy_requested(heard: Heard[DeployRequested], work: UnitOfWork, ports: Ports) -> None:
@@ -57,6 +58,10 @@ async def on_resources_reserved(heard: Heard[ResourcesReserved], work: UnitOfWor
 
 async def on_token_revoked(heard: Heard[TokenRevoked], work: UnitOfWork, ports: Ports) -> None:
     work.put(p.revoked_tokens, token=heard.data.token)
+
+
+async def on_sharing(heard: Heard[Said], work: UnitOfWork, ports: Ports) -> None:
+    p.sharing.show(work, heard.data, heard.event.time)
 
 
 async def on_erasure_requested(heard: Heard[ErasureRequested], work: UnitOfWork, ports: Ports) -> None:

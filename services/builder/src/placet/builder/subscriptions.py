@@ -9,6 +9,7 @@ from placet.builder import handlers, recalling
 from placet.builder.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import builder, certifier, deployer, gateway
+from placet.identity.sharing import SAID
 
 Handler = Callable[[Heard[Any], UnitOfWork, Ports], Awaitable[None]]
 
@@ -20,6 +21,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.DeleteRequested: handlers.on_delete_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
     gateway.ErasureRequested: handlers.on_erasure_requested,
+    **dict.fromkeys(SAID, handlers.on_sharing),
 }
 
 SAYS: tuple[type, ...] = (
@@ -42,6 +44,7 @@ SHOWS: Mapping[type, Handler] = {
     gateway.DeleteRequested: handlers.on_delete_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
     gateway.ErasureRequested: handlers.on_erasure_requested,
+    **dict.fromkeys(SAID, handlers.on_sharing),
 }
 
 

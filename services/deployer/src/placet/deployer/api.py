@@ -13,6 +13,7 @@ from placet.deployer import queries
 from placet.deployer.domain import PROJECT, Happened, stream
 from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
+from placet.deployer.projections import sharing
 from placet.deployer.room import Amount, NoRoom, Quota, Room, Usage, no_containers, no_room, usage
 from placet.errors import Unauthenticated, Unknown, Unreadable
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
@@ -29,7 +30,7 @@ Release = Annotated[int | None, Query(ge=1, lt=2**31, description="the release t
 
 
 class Access:
-    """Who is known may read; which roles they have does not matter here."""
+    """Who is known may read, but for what is of a private project: that those who have a role on it, or read all."""
 
     def __init__(self, callers: Callers, store: EventStore) -> None:
         self._callers = callers
@@ -38,10 +39,15 @@ class Access:
 
     async def require(self, request: Request) -> AsyncIterator[Token]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
-        was not revoked, `Unavailable` for one who has too many requests under way."""
+        was not revoked, `Forbidden` where the path or a parameter names a private project on which they have no role,
+        `Unavailable` for one who has too many requests under way."""
         token = await self._callers.verify_bearer(request.headers.get("authorization"))
         if await queries.is_revoked(self._store, token.id, token.person):
             raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
+        path = request.path_params.get("project")
+        for project in (*([path] if path else ()), *request.query_params.getlist("project")):
+            standing = await sharing.standing(self._store, project, token.person, token.teams)
+            standing.must("viewer", token.roles)
         with self._shares.taken_by(token.person):
             yield token
 

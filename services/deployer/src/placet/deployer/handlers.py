@@ -52,6 +52,7 @@ from placet.events.contracts.gateway import (
     TokenRevoked,
 )
 from placet.events.contracts.shapes import Ground
+from placet.identity.sharing import Said
 
 CERTIFICATE_WITHIN = 10.0
 """Seconds that a start waits for a certificate of which the gateway heard before us."""
@@ -224,6 +225,10 @@ async def on_erasure_requested(
 ) -> None:
     """A provider's tokens have no ids that we gave, so it is the person of whom none holds any more."""
     work.put(p.revoked_tokens, token=heard.data.person)
+
+
+async def on_sharing(heard: Heard[Said], work: UnitOfWork, placements: Placements, ports: Ports) -> None:
+    p.sharing.show(work, heard.data, heard.event.time)
 
 
 async def on_quota_set(

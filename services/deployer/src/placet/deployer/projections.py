@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from placet.events.tables import READ_MODEL
+from placet.identity.sharing import Sharing
 
 TABLES = sa.MetaData()
 
@@ -159,3 +160,6 @@ silenced = sa.Table(
 revoked_tokens = sa.Table(
     "revoked_tokens", TABLES, sa.Column("token", sa.Text, primary_key=True), info=READ_MODEL
 )
+
+sharing = Sharing(TABLES)
+"""Who may read what is private."""

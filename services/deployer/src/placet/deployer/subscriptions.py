@@ -10,6 +10,7 @@ from placet.deployer.placements import Placements
 from placet.deployer.ports import Ports
 from placet.events import ByType, Heard, UnitOfWork
 from placet.events.contracts import builder, certifier, deployer, gateway
+from placet.identity.sharing import SAID
 
 Handler = Callable[[Heard[Any], UnitOfWork, Placements, Ports], Awaitable[None]]
 
@@ -23,6 +24,7 @@ HEARS: Mapping[type, Handler] = {
     gateway.AbortRequested: handlers.on_abort_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
     gateway.ErasureRequested: handlers.on_erasure_requested,
+    **dict.fromkeys(SAID, handlers.on_sharing),
     gateway.QuotaSet: handlers.on_quota_set,
     gateway.QuotaRemoved: handlers.on_quota_removed,
     gateway.ProjectAssigned: handlers.on_project_assigned,
@@ -91,6 +93,7 @@ SHOWS: Mapping[type, Handler] = {
     gateway.DeleteRequested: showing.on_requested,
     gateway.TokenRevoked: handlers.on_token_revoked,
     gateway.ErasureRequested: handlers.on_erasure_requested,
+    **dict.fromkeys(SAID, handlers.on_sharing),
     gateway.QuotaSet: showing.on_quota_set,
     gateway.QuotaRemoved: showing.on_quota_removed,
     gateway.ProjectAssigned: showing.on_project_assigned,

@@ -1,70 +1,86 @@
-"""Who is calling: bearer tokens, checked by this service itself, unless they were revoked, and not too often.
+"""Who is calling: bearer tokens, checked by this service itself, unless they were revoked, and not too often; and
+whether the project that they name lets them.
 
 A provider's people come without anybody having made them a token: they are met here, by the name that theirs says.
 
 Whose token holds is let in however many come from the same address whose do not: the limit of an address is for those
 alone, or who shares one (an office, an edge in front) could keep the others out.
+
+A project that a path or a parameter names is looked at here, for every route: what reads takes the role of a viewer
+where the project is private, and all else that of a deployer, unless `NEEDS` says otherwise of the route. So a new
+route cannot forget it. A project that only a body says, or a row behind an id, is looked at by whoever reads that.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from fastapi import Request
 
 from placet.errors import Forbidden, TooMany, Unauthenticated
 from placet.events import Actor, Clock
+from placet.events.contracts.shapes import ProjectRole
 from placet.events.shares import Shares
-from placet.events.store import Signal
 from placet.gateway.denials import Denials
+from placet.gateway.lately import Lately
 from placet.gateway.limiting import Buckets, network_of
 from placet.gateway.queries import Queries
 from placet.gateway.settings import GatewaySettings
+from placet.gateway.standings import Hidden, Known
 from placet.identity import Callers
 from placet.trust.tokens import Role, Token
 
 _READS = frozenset({"GET", "HEAD"})
 
 
-KNOWN_FOR = 1.0
-"""Seconds for which whom another replica revoked may be let in here."""
-MOST_KNOWN = 10_000
-"""Callers who are remembered; each takes a fifth of a kilobyte."""
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """The role on the project that a route takes; none: roles of the token alone say it, for the whole platform.
+    `unless` are roles of the token that need none on the project."""
+
+    role: ProjectRole | None
+    unless: frozenset[Role] = frozenset()
 
 
-@dataclass(kw_only=True)
-class LatelySeen:
-    """Callers whose tokens were not revoked a moment ago, which was as much work to find out as the answer to most of
-    what they ask. What this process commits, a revocation or not, makes it look again."""
+_OF_PLATFORM = Need(role=None)
+_UNLESS_COMPLIANCE = Need(role="deployer", unless=frozenset({"compliance"}))
+_OF_OWNERS = Need(role="owner")
+NEEDS: Mapping[tuple[str, str], Need] = {
+    ("POST", "/v1/models/{project}/approvals"): _OF_PLATFORM,
+    ("POST", "/v1/models/{project}/exceptions/{id}/grant"): _OF_PLATFORM,
+    ("POST", "/v1/models/{project}/exceptions/{id}/withdraw"): _OF_PLATFORM,
+    ("PUT", "/v1/models/{project}/hold"): _OF_PLATFORM,
+    ("DELETE", "/v1/models/{project}/hold"): _OF_PLATFORM,
+    ("PUT", "/v1/quotas/projects/{project}"): _OF_PLATFORM,
+    ("DELETE", "/v1/quotas/projects/{project}"): _OF_PLATFORM,
+    ("PUT", "/v1/teams/{team}/projects/{project}"): _OF_PLATFORM,
+    ("DELETE", "/v1/models/{project}/team"): _OF_PLATFORM,
+    ("POST", "/v1/models/{project}/metadata"): _UNLESS_COMPLIANCE,
+    ("POST", "/v1/models/{project}/assessments"): _UNLESS_COMPLIANCE,
+    ("PUT", "/v1/models/{project}/members"): _OF_OWNERS,
+    ("DELETE", "/v1/models/{project}/members/{to}"): _OF_OWNERS,
+    ("PUT", "/v1/models/{project}/private"): _OF_OWNERS,
+    ("DELETE", "/v1/models/{project}/private"): _OF_OWNERS,
+}
+"""Two people decide on approvals and exceptions whatever the project says; what is held and how much room there is, who
+runs the platform; what happened to a model compliance reports as well."""
 
-    committed: Signal
-    now: Callable[[], float] = time.monotonic
-    """Seconds that only grow."""
-    _seen: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
-    """By token and person: how many commits there had been, and when, before it was looked up."""
 
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    async def must_be(self, held: Token, look: Callable[[Token], Awaitable[None]]) -> None:
-        """As far as that is remembered, or else by `look`, which raises for who is none of ours."""
-        who, commits, now = (held.id, held.person), self.committed.count, self.now()
-        seen = self._seen.get(who)
-        if seen is not None and seen[0] == commits and now - seen[1] < KNOWN_FOR:
-            return
-        await look(held)
-        if len(self._seen) >= MOST_KNOWN:
-            self._seen.clear()
-        self._seen[who] = (commits, now)
+def need_of(method: str, route: str) -> Need:
+    """By the template of the route, which names a project."""
+    usual = Need(role="viewer" if method in _READS else "deployer")
+    return NEEDS.get((method, route), usual)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
     person: str
     roles: frozenset[Role]
+    teams: frozenset[str] = frozenset()
+    """Those that a provider says they are of; which placet knows is no matter here."""
     token: str
     expires: datetime
     is_providers: bool
@@ -83,8 +99,9 @@ class Access:
         clock: Clock,
         settings: GatewaySettings,
         denials: Denials,
-        lately: LatelySeen,
+        lately: Lately[tuple[str, str], None],
     ) -> None:
+        """`lately` is by token and person."""
         self._callers = callers
         self._queries = queries
         self._clock = clock
@@ -106,9 +123,11 @@ class Access:
             await self._must_be_welcome(request, held)
             self._must_not_ask_too_often(request, person)
             with self._shares.taken_by(person):
+                await self._projects_must_let(request, held)
                 yield Caller(
                     person=person,
                     roles=held.roles,
+                    teams=held.teams,
                     token=held.id,
                     expires=held.expires,
                     is_providers=held.name is not None,
@@ -116,6 +135,24 @@ class Access:
         except (Unauthenticated, Forbidden, TooMany) as denied:  # by this, or by what the caller asked for
             self._denials.note(request, denied, person)
             raise
+
+    async def must(self, project: str, needed: ProjectRole, who: Known) -> None:
+        """Of a project that only a row says. Raises Forbidden."""
+        await self._queries.standings.must(project, needed, who)
+
+    def hidden_from(self, who: Known) -> Hidden:
+        """The private projects that a list leaves out."""
+        return self._queries.standings.hidden_from(who)
+
+    async def _projects_must_let(self, request: Request, held: Token) -> None:
+        """Those that the path and the parameters name."""
+        path = getattr(request.scope.get("route"), "path", "")
+        need = need_of(request.method, path)
+        named = [*_text(request.path_params.get("project")), *request.query_params.getlist("project")]
+        if need.role is None or held.roles & need.unless:
+            return
+        for project in named:
+            await self.must(project, need.role, held)
 
     async def _held(self, request: Request) -> Token:
         try:
@@ -127,7 +164,7 @@ class Access:
     async def _must_be_welcome(self, request: Request, held: Token) -> None:
         """Whose token holds by itself. Raises as `caller` does."""
         try:
-            await self._lately.must_be(held, self._must_be_known)
+            await self._lately.known((held.id, held.person), partial(self._must_be_known, held))
         except (Unauthenticated, Forbidden) as failed:
             self._must_not_fail_too_often(request, failed)
             raise
@@ -166,3 +203,7 @@ class Access:
                 fix=f"come back in {seconds} s; who runs the platform sets the limit (PLACET_{setting}_PER_SECOND)",
                 retry_after=seconds,
             )
+
+
+def _text(named: object) -> list[str]:
+    return [named] if isinstance(named, str) else []

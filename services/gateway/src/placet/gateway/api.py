@@ -252,7 +252,7 @@ def router(
             replicas=body.replicas,
             weight=body.weight,
         )
-        asking = commands.ask(asked, who.actor, idempotency_key=idempotency_key)
+        asking = commands.ask(asked, who, idempotency_key=idempotency_key)
         operation = await (_while_waited_for(request, asking) if asked.git else asking)
         location = f"/v1/operations/{operation.id}"
         return JSONResponse(document(operation), 202, headers={"Location": location})
@@ -262,26 +262,32 @@ def router(
         who: Caller = caller, project: InProject = None, after: After = None, limit: Limit = 50
     ) -> dict[str, Any]:
         """Newest first; `next` is what to give as `after` for the page that follows."""
-        page = await queries.operations(project=project, after=after, limit=limit)
+        hidden = access.hidden_from(who)
+        page = await queries.operations(project=project, after=after, limit=limit, hidden=hidden)
         following = page[-1].id if len(page) == limit else None
         return {"operations": [document(each) for each in page], "next": following}
 
     @api.get("/operations/{id}", tags=["operations"])
     async def get_operation(id: Id, who: Caller = caller) -> dict[str, Any]:
         operation, _ = await queries.operation(id)
+        await access.must(operation.project, "viewer", who)
         return document(operation)
 
     @api.get("/operations/{id}/events", tags=["operations"])
     async def follow_operation(id: Id, request: Request, who: Caller = caller) -> EventSourceResponse:
-        """Server-sent events: the operation's document, now and at each change, until it is over."""
-        await queries.operation(id)
+        """Server-sent events: the operation's document, now and at each change, until it is over, or is read by those
+        alone who have a role on the project that the caller has not."""
+        operation, _ = await queries.operation(id)
+        await access.must(operation.project, "viewer", who)
         seen = request.headers.get("last-event-id", "")
-        return EventSourceResponse(_follow(id, _number(seen)), ping=15)
+        return EventSourceResponse(_follow(id, _number(seen), who), ping=15)
 
-    async def _follow(id: str, seen: int) -> AsyncIterator[ServerSentEvent]:
+    async def _follow(id: str, seen: int, who: Caller) -> AsyncIterator[ServerSentEvent]:
         while True:
             committed = store.committed.count
             operation, changes = await queries.operation(id)
+            if not (await queries.standings.standing(operation.project, who)).may("viewer", who.roles):
+                return
             if changes > seen:
                 seen = changes
                 data = msgspec.json.encode(document(operation)).decode()
@@ -317,6 +323,7 @@ def router(
             lapsing=lapsing,
             windows=windows,
             now=timestamp(clock.now()),
+            hidden=access.hidden_from(who),
         )
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
@@ -371,13 +378,15 @@ def router(
             certificate=cast("CertificateState | None", certificate),
             measures=[_measure(each) for each in metric or ()],
         )
-        page = await queries.images(search, now=timestamp(clock.now()), after=after, limit=limit)
+        now, hidden = timestamp(clock.now()), access.hidden_from(who)
+        page = await queries.images(search, now=now, after=after, limit=limit, hidden=hidden)
         return {"images": page, "next": place_of(page[-1]) if len(page) == limit else None}
 
     @api.get("/images/{digest}", tags=["images"])
     async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:
         """One image with its model card, and with its labels and referrers as the registry has them now."""
-        image = await queries.image(digest_of(digest), now=timestamp(clock.now()))
+        now, hidden = timestamp(clock.now()), access.hidden_from(who)
+        image = await queries.image(digest_of(digest), now=now, hidden=hidden)
         card = await queries.card(image["source"])
         seen = await ports.images.look_up(image["repository"], image["image"])
         return {
@@ -393,7 +402,8 @@ def router(
     @api.get("/images/{digest}/source", tags=["images"])
     async def get_image_source(digest: str, who: Caller = caller) -> StreamingResponse:
         """The project's archive that this image was made from."""
-        image = await queries.image(digest_of(digest), now=timestamp(clock.now()))
+        now, hidden = timestamp(clock.now()), access.hidden_from(who)
+        image = await queries.image(digest_of(digest), now=now, hidden=hidden)
         if not await ports.sources.has(image["source"]):
             raise Unknown(f"the source of {digest} is no longer kept")
         headers = {"X-Placet-Source": image["source"]}
@@ -405,6 +415,7 @@ def router(
     async def get_certificate(id: Id, who: Caller = caller) -> dict[str, Any]:
         """The signed envelope as it lies in the registry, the statement inside, and whether it stands."""
         certificate = await queries.certificate(id)
+        await access.must(certificate.project, "viewer", who)
         envelope = await ports.envelopes.read(certificate.repository, certificate.envelope)
         standing = await queries.standing(id, now=timestamp(clock.now()))
         return {**standing, "envelope": envelope, "statement": _statement(envelope)}

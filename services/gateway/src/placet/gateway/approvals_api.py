@@ -61,7 +61,7 @@ def approvals_router(*, access: Access, approving: Approving, queries: Queries) 
         if after is not None:
             project, _, release = after.partition("/")
             behind = (project, int(release))
-        page = await queries.awaited_anywhere(after=behind, limit=limit)
+        page = await queries.awaited_anywhere(after=behind, limit=limit, hidden=access.hidden_from(who))
         last = f"{page[-1]['project']}/{page[-1]['release']}" if len(page) == limit else None
         return {"releases": page, "next": last}
 
@@ -69,7 +69,7 @@ def approvals_router(*, access: Access, approving: Approving, queries: Queries) 
     async def get_reviews(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         """The certificates of all projects that two people had given in haste, and that nobody has looked at since; the
         first of them first."""
-        page = await queries.reviews_owed(after=after, limit=limit)
+        page = await queries.reviews_owed(after=after, limit=limit, hidden=access.hidden_from(who))
         return {"reviews": page, "next": page[-1]["certificate"] if len(page) == limit else None}
 
     @api.get(OF_PROJECT)

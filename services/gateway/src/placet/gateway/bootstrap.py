@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
-from placet.gateway.access import Access, LatelySeen
+from placet.gateway.access import Access
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
 from placet.gateway.adapters.policy_rules import PolicyRules
@@ -45,9 +45,11 @@ from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
 from placet.gateway.facts_api import facts_router
+from placet.gateway.granting import Granting
 from placet.gateway.held import Held
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.keys_api import keys_router
+from placet.gateway.lately import Lately
 from placet.gateway.measures import OPERATIONS, STEPS, begin, measures
 from placet.gateway.model_proxy import ModelProxy, ProxyLimits
 from placet.gateway.people_api import people_router
@@ -67,6 +69,7 @@ from placet.gateway.retention_api import retention_router
 from placet.gateway.reviewing import Reviewing
 from placet.gateway.revoking import Revoking
 from placet.gateway.settings import GatewaySettings
+from placet.gateway.sharing_api import sharing_router
 from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
 from placet.gateway.told_routes import ToldRoutes
 from placet.identity import Callers, provider_of
@@ -94,7 +97,7 @@ async def build(
     callers = Callers(lambda: own, wiring.clock, provider)
     close.append(callers.close)
     denials = Denials(wiring)
-    lately = LatelySeen(committed=wiring.store.committed)
+    lately = Lately[tuple[str, str], None](wiring.store.committed)
     access = Access(callers, queries, wiring.clock, settings, denials, lately)
     intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)
     commands = Commands(wiring, queries, ports.sources, intake, key)
@@ -166,7 +169,9 @@ async def build(
     if console is not None:
         close.append(console.close)
 
-    quotas = quotas_router(access=access, quotas=Quotas(wiring))
+    granting = Granting(wiring, queries.people)
+    quotas = quotas_router(access=access, quotas=Quotas(wiring), granting=granting)
+    sharing = sharing_router(access=access, granting=granting, queries=queries)
 
     async def leave_first_token() -> None:
         if settings.admin_token_file is not None:
@@ -211,6 +216,7 @@ async def build(
                 people,
                 retention,
                 quotas,
+                sharing,
             ),
             entrance(),
         ),

@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from placet.errors import Conflict, Refused, Unauthenticated, Unknown
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
+from placet.events.contracts.gateway import DeployRequested
 from placet.events.contracts.shapes import Command as Goal
 from placet.events.store import Claim, ClaimLost, Run, Unit
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import lives
 from placet.gateway import projections as p
 from placet.gateway.domain import (
+    ADMINS,
     PROJECT,
     TOKEN,
     Abort,
@@ -36,6 +38,7 @@ from placet.gateway.domain import (
     Start,
     Stop,
 )
+from placet.gateway.granting import own_first
 from placet.gateway.intake import SERVICE, Intake
 from placet.gateway.measures import count
 from placet.gateway.operations import Operation, requested, stall
@@ -43,6 +46,7 @@ from placet.gateway.people import NAME
 from placet.gateway.ports import Sources
 from placet.gateway.projections import new_operation, show_progress, update_operation
 from placet.gateway.queries import Queries
+from placet.gateway.standings import Known
 from placet.trust import SigningKey, tokens
 
 MOST_UNDER_WAY = 20
@@ -85,18 +89,22 @@ class Commands:
         self._intake = intake
         self._token_key = token_key
 
-    async def ask(self, asked: Asked, actor: Actor, *, idempotency_key: str | None) -> Operation:
+    async def ask(self, asked: Asked, who: Known, *, idempotency_key: str | None) -> Operation:
         """Accept a command; the operation it began. The same key and request again give the same operation.
 
         Raises Unknown for a project, source or image that is not here, Conflict for a key used for something else, and
-        of an address what fetching it raises: a source is known before an operation begins.
+        of an address what fetching it raises: a source is known before an operation begins. Raises Forbidden for who
+        is no deployer of a project on which somebody has a role.
         """
+        actor, standings = Actor.person(who.person), self._queries.standings
+        if asked.project is not None:
+            await standings.must(asked.project, "deployer", who)
         if idempotency_key is not None and (asked.git is not None or asked.command in ("renew", "rollback")):
             # Before it is looked at again: the branch may have moved on since, and what serves be another release.
             earlier = await self._earlier(asked, actor, idempotency_key)
             if earlier is not None:
                 return earlier
-        command = await self._command(asked, actor)
+        command = await self._command(asked, who)
         id = self._wiring.ids.new()
         context = Context(
             project=command.project, correlation=id, actor=actor, traceparent=current_traceparent()
@@ -105,8 +113,10 @@ class Commands:
         stream = f"project/{command.project}"
 
         async def change(work: UnitOfWork) -> Operation:
-            # First: whoever is earlier after this is seen below, or is in conflict with what is decided on this.
+            # First: whoever is earlier after this is seen below, or is in conflict with what is decided on this. So is
+            # who was first to ask for anything of the project, and owns it.
             await work.history(stream)
+            await standings.must(command.project, "deployer", who)
             if idempotency_key is not None:
                 earlier = await self._earlier(asked, actor, idempotency_key)
                 if earlier is not None:
@@ -116,6 +126,8 @@ class Commands:
                 if renewal is not None:
                     return renewal
             happened = await work.decide(PROJECT, stream, command)
+            if _is_first(happened[0]) and not who.roles & ADMINS:
+                await own_first(work, command.project, who.person)
             return self._begin(work, id, happened[0], asked, actor, idempotency_key)
 
         operation, _ = await transact(self._wiring, SERVICE, context, change)
@@ -225,7 +237,7 @@ class Commands:
         forget = sa.delete(p.idempotency).where(p.idempotency.c.asked_at < until)
         await self._wiring.store.commit(Unit(writes=(Run(statement=forget),)))
 
-    async def _command(self, asked: Asked, actor: Actor) -> Command:
+    async def _command(self, asked: Asked, who: Known) -> Command:
         is_of_source = asked.command in ("deploy", "build")
         if not is_of_source and (asked.source or asked.image or asked.git):
             raise Refused(
@@ -249,7 +261,7 @@ class Commands:
                 )
         match asked.command:
             case "deploy" | "build":
-                deploy = await self._deploy(asked, actor)
+                deploy = await self._deploy(asked, who)
                 return replace(
                     deploy, canary=asked.canary or 0, is_live=await self._queries.is_live(deploy.project)
                 )
@@ -258,7 +270,7 @@ class Commands:
                 serving = await self._queries.serving(project)
                 return Renew(project=project, serving=serving, deleted=await self._deleted(project))
             case "rollback":
-                return await self._rollback(_named(asked), asked.release)
+                return await self._rollback(_named(asked), asked.release, who)
             case "start":
                 project = _named(asked)
                 release, deleted = await self._queries.release_to_start(project), await self._deleted(project)
@@ -318,12 +330,12 @@ class Commands:
                 )
         return None
 
-    async def _deploy(self, asked: Asked, actor: Actor) -> Deploy:
+    async def _deploy(self, asked: Asked, who: Known) -> Deploy:
         goal: Goal = "build" if asked.command == "build" else "deploy"
         if asked.image is not None:
-            return await self._deploy_image(asked.image, asked.project, goal)
+            return await self._deploy_image(asked.image, asked.project, goal, who)
         if asked.git is not None:
-            fetched = await self._intake.fetch(asked.git, actor)
+            fetched = await self._intake.fetch(asked.git, Actor.person(who.person))
             return Deploy(
                 project=asked.project or fetched.project, command=goal, source=fetched.source, image=None
             )
@@ -340,8 +352,9 @@ class Commands:
             )
         return Deploy(project=asked.project or source.project, command=goal, source=asked.source, image=None)
 
-    async def _deploy_image(self, digest: str, project: str | None, goal: Goal) -> Deploy:
-        image = await self._queries.image(digest, now=timestamp(self._wiring.clock.now()))
+    async def _deploy_image(self, digest: str, project: str | None, goal: Goal, who: Known) -> Deploy:
+        hidden = self._queries.standings.hidden_from(who)
+        image = await self._queries.image(digest, now=timestamp(self._wiring.clock.now()), hidden=hidden)
         if image["vanished"] and not await self._sources.has(image["source"]):
             raise Refused(
                 f"{digest} vanished from the registry, and so did the source that it was made from",
@@ -349,7 +362,7 @@ class Commands:
             )
         return Deploy(project=project or image["project"], command=goal, source=image["source"], image=digest)
 
-    async def _rollback(self, project: str, release: int | None) -> Deploy:
+    async def _rollback(self, project: str, release: int | None, who: Known) -> Deploy:
         """A release of the very image that an earlier one had: what is immutable of that is applied again."""
         await self._queries.must_be_known(project)
         serving = await self._queries.serving(project)
@@ -363,7 +376,7 @@ class Commands:
                 f"{project} serves the image of release {release} already, as release {serving.release}",
                 fix=f"`placet certificate renew {project}` has it judged anew",
             )
-        return replace(await self._deploy_image(image, project, "deploy"), back_to=release)
+        return replace(await self._deploy_image(image, project, "deploy", who), back_to=release)
 
     def _begin(
         self,
@@ -426,6 +439,11 @@ class Commands:
         except Conflict:
             return await self._person(name)  # somebody else gave the name an id just now
         return person
+
+
+def _is_first(happened: Requested) -> bool:
+    """Whether nothing was ever asked of the project before; a number is never given twice."""
+    return isinstance(happened, DeployRequested) and happened.release == 1
 
 
 def _named(asked: Asked) -> str:

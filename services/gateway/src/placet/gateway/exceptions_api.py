@@ -75,10 +75,12 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
     caller = Depends(access.caller)
 
     async def page_of(
-        project: str | None, state: ExceptionState | None, after: str | None, limit: int
+        project: str | None, state: ExceptionState | None, after: str | None, limit: int, who: Caller
     ) -> dict[str, Any]:
-        now = timestamp(clock.now())
-        page = await queries.exceptions(project, now=now, after=after, limit=limit, state=state)
+        now, hidden = timestamp(clock.now()), access.hidden_from(who)
+        page = await queries.exceptions(
+            project, now=now, after=after, limit=limit, state=state, hidden=hidden
+        )
         return {"exceptions": page, "next": page[-1]["exception"] if len(page) == limit else None}
 
     @api.post(OF_PROJECT, status_code=201)
@@ -104,7 +106,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         limit: Limit = 100,
     ) -> dict[str, Any]:
         """Newest first, whatever became of them; `next` is what to give as `after` for the page that follows."""
-        return await page_of(project, state, after, limit)
+        return await page_of(project, state, after, limit, who)
 
     @api.get("/exceptions")
     async def get_all_exceptions(
@@ -114,7 +116,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         limit: Limit = 100,
     ) -> dict[str, Any]:
         """Those of all projects, newest first, whatever became of them."""
-        return await page_of(None, state, after, limit)
+        return await page_of(None, state, after, limit, who)
 
     @api.post(f"{OF_PROJECT}/{{id}}/grant")
     async def grant_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from placet.events.tables import NOT_TOLD, READ_MODEL
 from placet.gateway.operations import Operation
+from placet.identity.sharing import Sharing
 
 TABLES = sa.MetaData()
 
@@ -566,6 +567,17 @@ teams = sa.Table(
     sa.Column("team", sa.Text, nullable=False, index=True),
     info=READ_MODEL,
 )
+
+made_teams = sa.Table(
+    # Those that have members, or may have some.
+    "made_teams",
+    TABLES,
+    sa.Column("team", sa.Text, primary_key=True),
+    info=READ_MODEL,
+)
+
+sharing = Sharing(TABLES)
+"""Who is of a team, who has which role on a project, and which are private."""
 
 erasures = sa.Table(
     "erasures",

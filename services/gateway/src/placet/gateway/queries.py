@@ -9,7 +9,7 @@ from typing import Any, Literal, assert_never
 import msgspec
 import sqlalchemy as sa
 
-from placet.errors import Unknown, Unreadable
+from placet.errors import Forbidden, Unknown, Unreadable
 from placet.events.contracts.certifier import ApprovalAwaited
 from placet.events.contracts.shapes import Ground
 from placet.events.store import EventStore
@@ -19,6 +19,7 @@ from placet.gateway.operations import Operation, document
 from placet.gateway.people import OWNER_OF_SOURCE, People, opened
 from placet.gateway.projections import read_operation
 from placet.gateway.reasons import GIVEN, said_in_words, with_words, words_in
+from placet.gateway.standings import Hidden, Standings, seen
 
 MOST_AWAITED = 20
 """Releases of a project that are told of at once."""
@@ -45,6 +46,7 @@ class Queries:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self.people = People(store)
+        self.standings = Standings(store, self.people)
 
     async def operation(self, id: str) -> tuple[Operation, int]:
         """The operation and how often it changed. Raises Unknown."""
@@ -55,9 +57,12 @@ class Queries:
             )
         return read_operation(rows[0]), rows[0].changes
 
-    async def operations(self, *, project: str | None, after: str | None, limit: int) -> list[Operation]:
-        """Newest first; ids are ordered by time."""
+    async def operations(
+        self, *, project: str | None, after: str | None, limit: int, hidden: Hidden = None
+    ) -> list[Operation]:
+        """Newest first; ids are ordered by time. Here as below, nothing of projects that are `hidden`."""
         query = sa.select(p.operations).order_by(p.operations.c.id.desc()).limit(limit)
+        query = seen(query, p.operations.c.project, hidden)
         if project is not None:
             query = query.where(p.operations.c.project == project)
         if after is not None:
@@ -80,11 +85,12 @@ class Queries:
         state: str | None = None,
         lapsing: bool = False,
         windows: int = 0,
+        hidden: Hidden = None,
     ) -> list[dict[str, Any]]:
         """By name, with those that were `deleted` or without; those with `search` in their name; those in a `state`, or
         with a release that is `awaiting`; only those that are `lapsing`; each with its last `windows`, if any are asked
         for."""
-        query = _MODELS.order_by(p.models.c.project).limit(limit)
+        query = seen(_MODELS.order_by(p.models.c.project).limit(limit), p.models.c.project, hidden)
         if not deleted:
             query = query.where(p.models.c.state != "deleted")
         if after is not None:
@@ -297,7 +303,7 @@ class Queries:
         return found
 
     async def images(
-        self, search: ImageSearch, *, now: str, after: str | None, limit: int
+        self, search: ImageSearch, *, now: str, after: str | None, limit: int, hidden: Hidden = None
     ) -> list[dict[str, Any]]:
         """One for each project that uses it, those indexed last first. `after` is a place in that order, as `place_of`
         says it, so that a page stays where it was whatever comes and goes. `now` judges certificates."""
@@ -306,6 +312,7 @@ class Queries:
             .order_by(_indexed_at().desc(), p.images.c.image, p.images.c.project)
             .limit(limit)
         )
+        query = seen(query, p.images.c.project, hidden)
         if after is not None:
             at, *of = after.split(",")
             if len(of) != 2:
@@ -315,10 +322,17 @@ class Queries:
             query = query.where(_comes_after(at, *of))
         return await self.with_metrics([_image(row, now) for row in await self._store.rows(query)])
 
-    async def image(self, digest: str, *, now: str) -> dict[str, Any]:
-        """As the project has it that it was indexed for first, most likely the one that it was made for."""
+    async def image(self, digest: str, *, now: str, hidden: Hidden = None) -> dict[str, Any]:
+        """As the project has it that it was indexed for first, most likely the one that it was made for. Raises
+        Unknown, and Forbidden where each that has it is hidden."""
         query = _IMAGES.where(p.images.c.image == digest).order_by(_indexed_at(), p.images.c.project).limit(1)
-        rows = await self._store.rows(query)
+        rows = await self._store.rows(seen(query, p.images.c.project, hidden))
+        if not rows and hidden is not None and await self._store.rows(query):
+            raise Forbidden(
+                f"{digest} is of private projects: to read it takes the role viewer on one of them",
+                rule="project.role",
+                fix="ask an owner of the project, or an admin, for it",
+            )
         if not rows:
             raise Unknown(f"no image {digest} is in the registry's index", fix="see `placet list --images`")
         [image] = await self.with_metrics([_image(rows[0], now)])
@@ -437,9 +451,11 @@ class Queries:
         after: str | None,
         limit: int,
         state: ExceptionState | None = None,
+        hidden: Hidden = None,
     ) -> list[dict[str, Any]]:
         """Newest first, of one project or of all, in any state or in one; ids are ordered by time."""
         query = _EXCEPTIONS if project is None else _EXCEPTIONS.where(p.exceptions.c.project == project)
+        query = seen(query, p.exceptions.c.project, hidden)
         if state is not None:
             query = query.where(*_are_in(state, now))
         query = query.order_by(p.exceptions.c.exception.desc()).limit(limit)
@@ -526,9 +542,11 @@ class Queries:
         )
         return await self._told_of(await self._store.rows(query))
 
-    async def awaited_anywhere(self, *, after: tuple[str, int] | None, limit: int) -> list[dict[str, Any]]:
+    async def awaited_anywhere(
+        self, *, after: tuple[str, int] | None, limit: int, hidden: Hidden = None
+    ) -> list[dict[str, Any]]:
         """Those that wait, of all projects, each with its `project`: by that, and by release; behind `after`."""
-        rows = await self._store.rows(waiting_anywhere(after, limit))
+        rows = await self._store.rows(seen(waiting_anywhere(after, limit), p.awaited.c.project, hidden))
         told = await self._told_of(rows)
         return [{"project": row.project, **each} for row, each in zip(rows, told, strict=True)]
 
@@ -567,7 +585,9 @@ class Queries:
             for row, awaited in zip(rows, read, strict=True)
         ]
 
-    async def reviews_owed(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
+    async def reviews_owed(
+        self, *, after: str | None, limit: int, hidden: Hidden = None
+    ) -> list[dict[str, Any]]:
         """Of all projects, each with its `project`; by certificate, whose ids are ordered by time."""
         table = p.reviews.c
         query = sa.select(table.certificate, table.project, table.release, table.owed_at).where(
@@ -575,7 +595,8 @@ class Queries:
         )
         if after is not None:
             query = query.where(table.certificate > after)
-        rows = await self._store.rows(query.order_by(table.certificate).limit(limit))
+        page = query.order_by(table.certificate).limit(limit)
+        rows = await self._store.rows(seen(page, table.project, hidden))
         return [
             {
                 "project": row.project,

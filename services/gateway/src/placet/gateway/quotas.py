@@ -6,7 +6,7 @@ what is reserved or starting, the deployer alone knows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from placet.events.contracts.shapes import QuotaScope
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.intake import SERVICE
+from placet.gateway.standings import Hidden, seen
 
 KEEPERS = frozenset({"operator", "admin"})
 KINDS = ("cpu_millis", "memory_bytes", "gpus", "models")
@@ -88,34 +89,43 @@ class Quotas:
 
         await transact(self._wiring, SERVICE, self._context("project", project, actor), change)
 
-    async def page(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
-        """Quotas, those of projects first, by name. `after` is a scope and a name, as in `team/fraud`."""
+    async def page(self, *, after: str | None, limit: int, hidden: Hidden = None) -> list[dict[str, Any]]:
+        """Quotas, those of projects first, by name. `after` is a scope and a name, as in `team/fraud`. Here as below,
+        no projects that are `hidden`."""
+        seen_ones = (
+            [] if hidden is None else [sa.or_(p.quotas.c.scope != "project", p.quotas.c.of.not_in(hidden))]
+        )
         if after is None:
-            return await self._told(limit=limit)
+            return await self._told(*seen_ones, limit=limit, hidden=hidden)
         scope, _, of = after.partition("/")
         place = sa.tuple_(p.quotas.c.scope, p.quotas.c.of)
-        return await self._told(place > sa.tuple_(sa.literal(scope), sa.literal(of)), limit=limit)
+        behind = place > sa.tuple_(sa.literal(scope), sa.literal(of))
+        return await self._told(behind, *seen_ones, limit=limit, hidden=hidden)
 
-    async def teams(self, *, after: str | None, limit: int) -> list[dict[str, Any]]:
-        """Teams that have projects or a quota, by name."""
+    async def teams(self, *, after: str | None, limit: int, hidden: Hidden = None) -> list[dict[str, Any]]:
+        """Teams that were made, and those that have projects or a quota, by name."""
         of_quotas = sa.select(p.quotas.c.of.label("team")).where(p.quotas.c.scope == "team")
-        named = sa.union(sa.select(p.teams.c.team.label("team")), of_quotas).subquery()
+        of_projects, made = sa.select(p.teams.c.team.label("team")), sa.select(p.made_teams.c.team)
+        named = sa.union(of_projects, of_quotas, made).subquery()
         query = sa.select(named.c.team).order_by(named.c.team).limit(limit)
         if after is not None:
             query = query.where(named.c.team > after)
         teams = [row.team for row in await self._wiring.store.rows(query)]
         theirs = sa.select(p.teams).where(p.teams.c.team.in_(teams)).order_by(p.teams.c.project)
-        projects = await self._wiring.store.rows(theirs)
+        projects = await self._wiring.store.rows(seen(theirs, p.teams.c.project, hidden))
         return [
             {"team": team, "projects": [each.project for each in projects if each.team == team]}
             for team in teams
         ]
 
-    async def _told(self, *where: sa.ColumnElement[bool], limit: int) -> list[dict[str, Any]]:
+    async def _told(
+        self, *where: sa.ColumnElement[bool], limit: int, hidden: Hidden = None
+    ) -> list[dict[str, Any]]:
         query = sa.select(p.quotas).where(*where).order_by(p.quotas.c.scope, p.quotas.c.of).limit(limit)
         rows = await self._wiring.store.rows(query)
         live = await self._live() if rows else []
-        return [_quota(row, [each for each in live if _counts(row, each)]) for row in rows]
+        unnamed = set() if hidden is None else {row.project for row in await self._wiring.store.rows(hidden)}
+        return [_quota(row, [each for each in live if _counts(row, each)], unnamed) for row in rows]
 
     async def _live(self) -> Sequence[sa.Row[Any]]:
         """What is live, with what each of its replicas asks for, how many there are, and of which team it is."""
@@ -162,8 +172,8 @@ def _counts(quota: sa.Row[Any], live: sa.Row[Any]) -> bool:
     return bool(quota.of == (live.project if quota.scope == "project" else live.team))
 
 
-def _quota(row: sa.Row[Any], live: Sequence[sa.Row[Any]]) -> dict[str, Any]:
-    """`exceeded` names the kinds of which more is live than the quota allows."""
+def _quota(row: sa.Row[Any], live: Sequence[sa.Row[Any]], unnamed: Set[str]) -> dict[str, Any]:
+    """`exceeded` names the kinds of which more is live than the quota allows. What is `unnamed` counts as well."""
     used = {kind: sum(getattr(each, kind) * _replicas(each) for each in live) for kind in KINDS[:-1]}
     used["models"] = len(live)
     limits = {kind: row._mapping[kind] for kind in KINDS}
@@ -172,7 +182,7 @@ def _quota(row: sa.Row[Any], live: Sequence[sa.Row[Any]]) -> dict[str, Any]:
         "of": row.of,
         "limits": _document(limits),
         "live": _document(used),
-        "projects": [each.project for each in live],
+        "projects": [each.project for each in live if each.project not in unnamed],
         "exceeded": [
             _SHOWN[kind] for kind, limit in limits.items() if limit is not None and used[kind] > limit
         ],

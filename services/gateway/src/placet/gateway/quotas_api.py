@@ -14,6 +14,7 @@ from placet.gateway.access import Access, Caller
 from placet.gateway.api import After, BoundedBody, Limit
 from placet.gateway.domain import must_have
 from placet.gateway.exceptions_api import Project
+from placet.gateway.granting import Granting
 from placet.gateway.quotas import KEEPERS, Limits, Quotas
 from placet.projects import PROJECT_PATTERN
 
@@ -42,7 +43,7 @@ class QuotaBody(KnownFields):
         )
 
 
-def quotas_router(*, access: Access, quotas: Quotas) -> APIRouter:
+def quotas_router(*, access: Access, quotas: Quotas, granting: Granting) -> APIRouter:
     api = APIRouter(
         prefix="/v1", tags=["quotas"], route_class=BoundedBody, dependencies=[Depends(known_parameters)]
     )
@@ -59,7 +60,7 @@ def quotas_router(*, access: Access, quotas: Quotas) -> APIRouter:
     @api.get("/quotas")
     async def get_quotas(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         """What teams and projects may hold, and what is live of theirs. `next` is what to give as `after`."""
-        page = await quotas.page(after=after, limit=limit)
+        page = await quotas.page(after=after, limit=limit, hidden=access.hidden_from(who))
         last = f"{page[-1]['scope']}/{page[-1]['of']}" if len(page) == limit else None
         return {"quotas": page, "next": last}
 
@@ -84,8 +85,10 @@ def quotas_router(*, access: Access, quotas: Quotas) -> APIRouter:
 
     @api.get("/teams")
     async def get_teams(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
-        """Teams with the projects that are of them."""
-        page = await quotas.teams(after=after, limit=limit)
+        """Teams with their people, and with the projects that count for their quotas."""
+        page = await quotas.teams(after=after, limit=limit, hidden=access.hidden_from(who))
+        members = await granting.members([each["team"] for each in page])
+        page = [{**each, "members": members[each["team"]]} for each in page]
         return {"teams": page, "next": page[-1]["team"] if len(page) == limit else None}
 
     @api.put("/teams/{team}/projects/{project}")

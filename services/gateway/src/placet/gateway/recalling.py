@@ -24,6 +24,7 @@ from placet.gateway import lives
 from placet.gateway import projections as p
 from placet.gateway.assessing import show_questionnaire
 from placet.gateway.erasing import FORGOTTEN, show_erased
+from placet.gateway.granting import show_made_team
 from placet.gateway.intake import inspected, show_source
 from placet.gateway.operations import requested
 from placet.gateway.people import People
@@ -129,6 +130,19 @@ async def on_project_assigned(
     heard: Heard[gateway.ProjectAssigned], work: UnitOfWork, recall: Recall
 ) -> None:
     show_team(work, heard.data)
+
+
+Team = gateway.TeamChanged | gateway.TeamDisbanded
+Sharing = gateway.RoleGranted | gateway.RoleRevoked | gateway.ProjectRestricted | gateway.ProjectOpened
+
+
+async def on_team(heard: Heard[Team], work: UnitOfWork, recall: Recall) -> None:
+    show_made_team(work, heard.data)
+    p.sharing.show(work, heard.data, heard.event.time)
+
+
+async def on_sharing(heard: Heard[Sharing], work: UnitOfWork, recall: Recall) -> None:
+    p.sharing.show(work, heard.data, heard.event.time)
 
 
 async def on_exception_requested(

@@ -87,6 +87,12 @@ SAYS: tuple[type, ...] = (
     gateway.QuotaSet,
     gateway.QuotaRemoved,
     gateway.ProjectAssigned,
+    gateway.TeamChanged,
+    gateway.TeamDisbanded,
+    gateway.RoleGranted,
+    gateway.RoleRevoked,
+    gateway.ProjectRestricted,
+    gateway.ProjectOpened,
     gateway.TokenIssued,
     gateway.TokenRevoked,
     gateway.AccessDenied,
@@ -121,6 +127,12 @@ RECALLS: Mapping[type, Callable[[Heard[Any], UnitOfWork, Recall], Awaitable[None
     gateway.QuotaSet: recalling.on_quota_set,
     gateway.QuotaRemoved: recalling.on_quota_removed,
     gateway.ProjectAssigned: recalling.on_project_assigned,
+    gateway.TeamChanged: recalling.on_team,
+    gateway.TeamDisbanded: recalling.on_team,
+    gateway.RoleGranted: recalling.on_sharing,
+    gateway.RoleRevoked: recalling.on_sharing,
+    gateway.ProjectRestricted: recalling.on_sharing,
+    gateway.ProjectOpened: recalling.on_sharing,
 }
 
 

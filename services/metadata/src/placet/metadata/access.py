@@ -9,6 +9,7 @@ from fastapi import Request
 from placet.errors import Forbidden, Unauthenticated
 from placet.events.shares import Shares
 from placet.identity import Callers
+from placet.identity.sharing import READ_ALL, Standing
 from placet.metadata.queries import Queries
 from placet.trust.tokens import Token
 
@@ -37,6 +38,19 @@ def reader(*, callers: Callers, queries: Queries, roles: frozenset[str] | None =
             yield token
 
     return admitted
+
+
+def must_read(project: str | None, hidden: frozenset[str]) -> None:
+    """Raises Forbidden for a private project that is hidden, or, of the whole log, where any is: it is told as it is,
+    or it could not be verified."""
+    if project is None and hidden:
+        raise Forbidden(
+            f"the log as a whole holds what is private, and you have no role on {len(hidden)} of its projects",
+            rule="project.role",
+            fix=f"name a project, or ask an admin for a token with one of the roles {', '.join(sorted(READ_ALL))}",
+        )
+    if project in hidden:
+        Standing(project=project, role=None, is_shared=True, is_private=True).must("viewer", frozenset())
 
 
 def must_have(token: Token, allowed: frozenset[str], doing: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -15,11 +16,12 @@ from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
-from placet.metadata.access import Reader
+from placet.metadata.access import Reader, must_read
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import BackPage, Filter, Page, Queries, entry, shown
+from placet.trust.tokens import Token
 
 MAX_POSITION = 2**63 - 1
 
@@ -34,6 +36,7 @@ Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -> APIRouter:
     api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
+    caller = Depends(reader)
 
     @api.get("/events", response_model=None)
     async def get_events(
@@ -49,19 +52,23 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         follow: bool = False,
         accept: Annotated[str, Header()] = "",
         last_event_id: Annotated[str | None, Header()] = None,
+        who: Token = caller,
     ) -> JSONResponse | EventSourceResponse:
         """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
 
         With `before` the newest first, and `next` is the position to go on before, or null at the log's beginning.
         `since` and `until` are times in RFC 3339, both within. A stream ends with an event `end` for one who reads so
         slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`. Who is ahead
-        of the log has 404.
+        of the log has 404. What is of a private project is told to those who have a role on it, or read all.
         """
-        wanted = Filter(type=type, project=project, since=since, until=until)
+        hidden = await queries.hidden_from(who)
+        if project is not None:
+            must_read(project, hidden)
+        wanted = Filter(type=type, project=project, since=since, until=until, hidden=hidden)
         if follow or "text/event-stream" in accept:
             begin = _resume(last_event_id, after)
             await _must_be_there(begin)
-            return EventSourceResponse(_follow(begin, wanted), ping=15)
+            return EventSourceResponse(_follow(begin, replace(wanted, hidden=frozenset()), who), ping=15)
         page: Page | BackPage
         if before is not None:
             page = await queries.events_before(before, limit, wanted)
@@ -80,12 +87,15 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
                 " `placet audit verify`",
             )
 
-    async def _follow(after: int, wanted: Filter) -> AsyncIterator[bytes | ServerSentEvent]:
+    async def _follow(after: int, wanted: Filter, who: Token) -> AsyncIterator[bytes | ServerSentEvent]:
         try:
             async with aclosing(tail.follow(after, wanted, is_patient=False)) as pages:
                 async for page in pages:
-                    if page.events:
-                        yield b"".join(tail.once(each, _message) for each in page.events)
+                    # Asked anew: what became private meanwhile is told no more.
+                    hidden = await queries.hidden_from(who) if page.events else ()
+                    told = [each for each in page.events if each.event.partitionkey not in hidden]
+                    if told:
+                        yield b"".join(tail.once(each, _message) for each in told)
         except Overtaken as overtaken:
             problem = {"detail": "you read too slowly", "fix": f"go on with Last-Event-ID: {overtaken.after}"}
             yield ServerSentEvent(event="end", data=msgspec.json.encode(problem).decode(), retry=1000)
@@ -97,11 +107,14 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         limit: Limit = 100,
         project: Text = None,
         accept: Annotated[str, Header()] = "",
+        who: Token = caller,
     ) -> Response:
         """Entries with their places in this log and in their producer's, each event's bytes as they were hashed.
 
         As `application/jsonl` all that there are behind `after`, up to and with `until`, one a line; otherwise a page.
+        Without a project it is for those from whom none is hidden.
         """
+        must_read(project, await queries.hidden_from(who))
         if JSONL in accept:
             if project is not None:
                 raise Unreadable("as lines the log is whole", fix="leave project out, or ask for JSON")

@@ -109,7 +109,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         routers=(
             api.router(reader=admitted, queries=queries, store=wiring.store, tail=tail),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
-            bundles_api.router(reader=admitted, bundling=bundling, clock=wiring.clock),
+            bundles_api.router(reader=admitted, bundling=bundling, queries=queries, clock=wiring.clock),
             history_api.router(auditor=auditor, histories=histories, clock=wiring.clock),
             webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
         ),

@@ -13,15 +13,16 @@ from fastapi.responses import FileResponse
 from placet.events import Clock
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
-from placet.metadata.access import AUDITORS, Reader, must_have
+from placet.metadata.access import AUDITORS, Reader, must_have, must_read
 from placet.metadata.bundles import Bundling, Wanted
 from placet.metadata.moments import Moment
+from placet.metadata.queries import Queries
 from placet.trust.tokens import Token
 
 MAX_SIZE = 2**53
 
 
-def router(*, reader: Reader, bundling: Bundling, clock: Clock) -> APIRouter:
+def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
     )
@@ -56,6 +57,7 @@ def router(*, reader: Reader, bundling: Bundling, clock: Clock) -> APIRouter:
         503 with Retry-After while your last one is made or sent, or two others are made; 413 where there is more of a
         project than an archive takes.
         """
+        must_read(project, await queries.hidden_from(who))
         if people:
             must_have(who, AUDITORS, "what was recorded about people")
         now = clock.now()

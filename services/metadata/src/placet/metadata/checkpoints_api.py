@@ -11,13 +11,14 @@ from fastapi.responses import PlainTextResponse, Response
 
 from placet.errors import Refused, Unknown, Unreadable
 from placet.events.known_fields import known_parameters
-from placet.metadata.access import Reader
+from placet.metadata.access import Reader, must_read
 from placet.metadata.ports import CheckpointKeys
 from placet.metadata.queries import Queries, told_time
 from placet.metadata.tree import Signed, Tree
 from placet.trust.keys import verifying_key
 from placet.trust.notes import SIGNS, NoteKey
 from placet.trust.tiles import MAX_LEVEL, WIDTH, Place, number_in, width
+from placet.trust.tokens import Token
 
 MAX_SIZE = 2**53
 _WIDTH = re.compile("[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5]")
@@ -33,6 +34,8 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
     api = APIRouter(
         prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
     )
+
+    caller = Depends(reader)
 
     @api.get("/checkpoint", response_class=PlainTextResponse)
     async def get_checkpoint(witnesses: Witnesses = 0) -> Response:
@@ -115,8 +118,10 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         return {"producers": await queries.producers()}
 
     @api.get("/tile/entries/{number:path}", response_class=Response)
-    async def get_entries_tile(number: str) -> Response:
-        """256 leaves, each with its length before it; of a tile that is not full `….p/WIDTH`."""
+    async def get_entries_tile(number: str, who: Token = caller) -> Response:
+        """256 leaves, each with its length before it; of a tile that is not full `….p/WIDTH`. For those from whom no
+        project is hidden."""
+        must_read(None, await queries.hidden_from(who))
         place, count = await _tile(tree, 0, number)
         leaves = await tree.leaves(place.number * WIDTH, count)
         body = b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)

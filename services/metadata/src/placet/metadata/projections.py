@@ -1,4 +1,5 @@
-"""The audit log by type, project and time, for those who filter it, and the tokens it says are revoked.
+"""The audit log by type, project and time, for those who filter it, the tokens it says are revoked, and who reads what
+is private.
 
 Made from the log, and again at will. And the tree over the log, which is made from it once: rows that nothing updates
 or deletes. And the webhooks: where each leads, its secrets and how far it is, which no event tells.
@@ -12,8 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from placet.events import Projection, Recorded
+from placet.events.catalog import contract_of
+from placet.events.contracts import CATALOG, gateway
 from placet.events.store import Put, Run
 from placet.events.tables import APPEND_ONLY
+from placet.identity.sharing import SAID
 
 AUDIT = "audit"
 
@@ -49,6 +53,30 @@ revoked_tokens = sa.Table(
     TABLES,
     sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("token", sa.Text, primary_key=True),
+)
+
+private = sa.Table(
+    "audit_private",
+    TABLES,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("project", sa.Text, primary_key=True),
+)
+
+roles = sa.Table(
+    "audit_roles",
+    TABLES,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("project", sa.Text, primary_key=True),
+    # A person, or `team:` and its name. Which role it is does not matter here: each of them reads.
+    sa.Column("to", sa.Text, primary_key=True),
+)
+
+members = sa.Table(
+    "audit_members",
+    TABLES,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, primary_key=True),
 )
 
 tiles = sa.Table(
@@ -176,7 +204,8 @@ def apply(events: Sequence[Recorded[Any]], generation: int) -> Sequence[Put | Ru
         for each in events
         if each.event.type.startswith(_ENDING)
     ]
-    return [Run(statement=sa.insert(index), parameters=rows), *revoked]
+    shared = [write for each in events for write in _shared(each, generation)]
+    return [Run(statement=sa.insert(index), parameters=rows), *revoked, *shared]
 
 
 _ENDING = ("placet.gateway.token.revoked.", "placet.gateway.erasure.requested.")
@@ -188,4 +217,48 @@ def _token(revoked: Recorded[Any]) -> str:
     return f"person:{id}" if kind == "person" else id
 
 
-INDEX = Projection(name="audit index", version=5, apply=apply, tables=(index, revoked_tokens), log=AUDIT)
+def _shared(recorded: Recorded[Any], generation: int) -> Sequence[Put | Run]:
+    """Who reads what, as each of the events changes it."""
+    if (
+        recorded.event.type not in _SHARING
+    ):  # also of a version that is newer than this service, which it cannot read
+        return ()
+    said = CATALOG.decode(recorded.event.type, recorded.event.data)
+    match said:
+        case gateway.RoleGranted():
+            return (_put(roles, generation, project=said.project, to=said.to),)
+        case gateway.RoleRevoked():
+            return (_delete(roles, generation, project=said.project, to=said.to),)
+        case gateway.ProjectRestricted():
+            return (_put(private, generation, project=said.project),)
+        case gateway.ProjectOpened():
+            return (_delete(private, generation, project=said.project),)
+        case gateway.TeamChanged():
+            return (
+                *(_put(members, generation, team=said.team, person=each) for each in said.added),
+                *(_delete(members, generation, team=said.team, person=each) for each in said.removed),
+            )
+        case gateway.TeamDisbanded():
+            return (_delete(members, generation, team=said.team),)
+    return ()
+
+
+_SHARING = frozenset(contract_of(each).type for each in SAID)
+
+
+def _put(table: sa.Table, generation: int, **row: str) -> Put:
+    return Put(table=table, row={"generation": generation, **row})
+
+
+def _delete(table: sa.Table, generation: int, **row: str) -> Run:
+    those = (table.c[name] == value for name, value in row.items())
+    return Run(statement=sa.delete(table).where(table.c.generation == generation, *those))
+
+
+INDEX = Projection(
+    name="audit index",
+    version=6,
+    apply=apply,
+    tables=(index, revoked_tokens, private, roles, members),
+    log=AUDIT,
+)

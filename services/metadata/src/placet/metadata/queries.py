@@ -14,17 +14,22 @@ from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.store import EventStore
+from placet.identity.sharing import READ_ALL, TEAM
 from placet.metadata.projections import (
     AUDIT,
     INDEX,
     epochs,
     events,
     index,
+    members,
+    private,
     producers,
     revoked_tokens,
+    roles,
     witnesses,
 )
 from placet.trust.auditing import Entry
+from placet.trust.tokens import Token
 
 SCAN = 500
 """Events that one read of the log brings at most."""
@@ -49,11 +54,14 @@ class Filter:
     project: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    hidden: frozenset[str] = frozenset()
+    """Private projects of which nothing is told."""
 
     def admits(self, *, type: str, project: str, time: str) -> bool:
         """Whether an event is wanted; `time` as it has it, whose texts are in the order of times."""
         return (
-            (self.project is None or project == self.project)
+            project not in self.hidden
+            and (self.project is None or project == self.project)
             and (self.type is None or is_like(type, self.type))
             and (self.since is None or time >= timestamp(self.since))
             and (self.until is None or time <= timestamp(self.until))
@@ -61,7 +69,7 @@ class Filter:
 
     @property
     def is_open(self) -> bool:
-        return (self.type, self.project, self.since, self.until) == (None, None, None, None)
+        return (self.type, self.project, self.since, self.until, self.hidden) == (*[None] * 4, frozenset())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +207,23 @@ class Queries:
             at = end
         return events
 
+    async def hidden_from(self, who: Token) -> frozenset[str]:
+        """The private projects on which somebody has no role, as the log had it when it was indexed last; none of those
+        who read all."""
+        if who.roles & READ_ALL:
+            return frozenset()
+        serving = INDEX.serving()
+        of_teams = sa.select(sa.literal(TEAM) + members.c.team).where(
+            members.c.generation == serving, members.c.person == who.person
+        )
+        named = (who.person, *(f"{TEAM}{each}" for each in sorted(who.teams)))
+        theirs = sa.select(roles.c.project).where(
+            roles.c.generation == serving, sa.or_(roles.c.to.in_(named), roles.c.to.in_(of_teams))
+        )
+        query = sa.select(private.c.project).where(private.c.generation == serving)
+        rows = await self._store.rows(query.where(private.c.project.not_in(theirs)))
+        return frozenset(row.project for row in rows)
+
     async def is_revoked(self, token: str, person: str) -> bool:
         return bool(await self._store.rows(_REVOKED, {"token": token, "person": person}))
 
@@ -262,6 +287,8 @@ def _indexed(wanted: Filter) -> sa.Select[Any]:
     query = sa.select(index.c.position).where(index.c.generation == INDEX.serving())
     if wanted.project is not None:
         query = query.where(index.c.project == wanted.project)
+    if wanted.hidden:
+        query = query.where(index.c.project.not_in(sorted(wanted.hidden)))
     if wanted.since is not None:
         query = query.where(index.c.time >= timestamp(wanted.since))
     if wanted.until is not None:

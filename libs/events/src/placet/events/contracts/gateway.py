@@ -8,6 +8,7 @@ from placet.events.catalog import event
 from placet.events.contracts.shapes import (
     Binding,
     Command,
+    ProjectRole,
     QuotaScope,
     ReportedEvaluation,
     ReportedIncident,
@@ -331,6 +332,59 @@ class ProjectAssigned:
 
     project: str
     team: str | None
+
+
+@event("gateway", "team.changed")
+class TeamChanged:
+    """These people came to the team, and these left it; the first of its changes makes the team. People are opaque."""
+
+    team: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed_by: str
+
+
+@event("gateway", "team.disbanded")
+class TeamDisbanded:
+    """There is no such team any more, and nobody is of it. One of the same name that is made later is another."""
+
+    team: str
+    disbanded_by: str
+
+
+@event("gateway", "role.granted")
+class RoleGranted:
+    """From here on `to` has this role on the project, in place of another that it had: a person, `person:<uuid>`, or a
+    team, `team:<name>`. A project on which anybody has a role is changed by those alone who have one."""
+
+    project: str
+    to: str
+    role: ProjectRole
+    granted_by: str
+
+
+@event("gateway", "role.revoked")
+class RoleRevoked:
+    project: str
+    to: str
+    role: ProjectRole
+    revoked_by: str
+
+
+@event("gateway", "project.restricted")
+class ProjectRestricted:
+    """It is private from here on: who has no role on it reads nothing of it, but for whoever judges and audits all."""
+
+    project: str
+    restricted_by: str
+
+
+@event("gateway", "project.opened")
+class ProjectOpened:
+    """It is private no more: whoever may read may read this, too."""
+
+    project: str
+    opened_by: str
 
 
 @event("gateway", "token.issued")

@@ -10,6 +10,7 @@ import msgspec
 
 Command = Literal["deploy", "build"]
 QuotaScope = Literal["team", "project"]
+ProjectRole = Literal["owner", "deployer", "viewer"]
 Stage = Literal["submit", "certify", "operate"]
 Sample = Literal["answered", "none"]
 Result = Literal["pass", "fail", "indeterminate"]

@@ -20,12 +20,12 @@ _CPU, _MEMORY = 1000, 1 << 30
 
 
 async def room(visit: Visit) -> Response:
-    return await _room(visit)
+    return await room_again(visit)
 
 
-async def _room(visit: Visit, refused: str = "", error: PlacetError | None = None) -> Response:
+async def room_again(visit: Visit, refused: str = "", error: PlacetError | None = None) -> Response:
     """What models may have here, and what teams and projects may hold of it; with what was filled into the form that
-    was `refused`, of a quota or of a team."""
+    was `refused`, of a quota, of a team's projects or of its people."""
     capacity: Capacity | None = None
     quotas: tuple[Quota, ...] = ()
     teams: tuple[Team, ...] = ()
@@ -37,7 +37,7 @@ async def _room(visit: Visit, refused: str = "", error: PlacetError | None = Non
     except PlacetError as unseen:
         failed = unseen
     filled = {each: visit.given(each) for each in visit.form if each != session.PROOF}
-    if visit.given("act") in ("remove", "leave"):  # of a button
+    if visit.given("act") in ("remove", "leave", "drop", "disband"):  # of a button
         refused = ""
     return visit.page(
         "platform_room.html",
@@ -53,6 +53,7 @@ async def _room(visit: Visit, refused: str = "", error: PlacetError | None = Non
         error=error,
         filled=filled if refused == "quota" else {},
         into=filled if refused == "team" else {},
+        joining=filled if refused == "people" else {},
     )
 
 
@@ -84,7 +85,7 @@ async def change_quota(visit: Visit) -> Response:
     except Unauthenticated:
         raise
     except PlacetError as error:
-        return await _room(visit, "quota", error)
+        return await room_again(visit, "quota", error)
     return visit.go(f"{PATH}/room")
 
 
@@ -125,7 +126,7 @@ async def change_team(visit: Visit) -> Response:
     except Unauthenticated:
         raise
     except PlacetError as error:
-        return await _room(visit, "team", error)
+        return await room_again(visit, "team", error)
     return visit.go_saying(f"{PATH}/room", said)
 
 
