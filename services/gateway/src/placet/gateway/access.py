@@ -14,8 +14,9 @@ from datetime import datetime
 
 from fastapi import Request
 
-from placet.errors import Forbidden, TooMany, Unauthenticated
+from placet.errors import Forbidden, TooMany, Unauthenticated, Unavailable, Unreadable
 from placet.events import Actor, Clock
+from placet.events.described import errors
 from placet.events.shares import Shares
 from placet.gateway.denials import Denials
 from placet.gateway.limiting import Buckets, network_of
@@ -24,6 +25,8 @@ from placet.gateway.settings import GatewaySettings
 from placet.identity import Callers
 from placet.trust.tokens import Role, Token
 
+ERRORS = errors(Unreadable, Unauthenticated, Forbidden, TooMany, Unavailable)
+"""Of every call of the gateway."""
 _READS = frozenset({"GET", "HEAD"})
 
 
