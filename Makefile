@@ -18,7 +18,7 @@ PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up check test test-unit test-system test-large test-kubernetes soak bench flow docs screenshots images lock servers
+.PHONY: help demo up check test test-unit test-system test-large test-kubernetes soak fuzz bench flow docs screenshots images lock servers
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-large: ## What needs PyTorch: 6 GB, in an environment of its own, .venv-lar
 soak: $(VENV)/.dev servers ## Everything at once for PLACET_SOAK_SECONDS: kills, pauses, cuts, full disks, stepped clocks
 	@tools/servers.sh faketime
 	@$(RUN)/pytest -m soak tests/faults $(ARGS)
+
+fuzz: $(VENV)/.dev ## Whatever may be sent to the REST API, PLACET_FUZZ_EXAMPLES times a call, never the same twice
+	@PLACET_FUZZ_EXAMPLES=$${PLACET_FUZZ_EXAMPLES:-200} $(RUN)/pytest -s --timeout 0 tests/system/test_fuzzed.py $(ARGS)
 
 test-kubernetes: $(VENV)/.dev servers ## The suites of a cluster, on the tests' own API server and on the one KUBECONFIG names
 	@$(RUN)/pytest tests/contract/test_kubernetes_api.py tests/contract/test_model_host_kubernetes.py tests/deploy/test_models_run_on_kubernetes.py tests/deploy/test_a_platform_that_runs_on_kubernetes.py tests/deploy/test_the_chart_on_a_cluster.py $(ARGS)

@@ -38,6 +38,7 @@ from placet.oci import sha256_digest
 from placet.rules import Engine, PolicySet, load_shipped
 from placet.trust import SigningKey, tokens
 
+from tests.support.described import described
 from tests.unit.gateway.roads import DEPLOY, SOURCE
 
 MAX_SOURCE = 64 * 1024
@@ -206,12 +207,19 @@ class Gateway:
         return (self.folder / "admin.token").read_text()
 
     def http(self, token: str | None = None) -> httpx.AsyncClient:
-        """A client; without a token of its own it is the administrator."""
+        """A client; without a token of its own it is the administrator. Whatever it is answered is held against the
+        OpenAPI document."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://placet",
             headers={"Authorization": f"Bearer {token or self.admin_token}"},
+            event_hooks={"response": [self._must_be_described]},
         )
+
+    async def _must_be_described(self, answer: httpx.Response) -> None:
+        if "json" in answer.headers.get("content-type", ""):  # else it may be a stream
+            await answer.aread()
+            described("gateway", self.app.rest.openapi).must_allow(answer)
 
     def token(self, *roles: tokens.Role, person: str | None = None) -> str:
         """A token that this gateway's key signed; of a new person unless told."""

@@ -92,7 +92,7 @@ async def a_person_with_a_past(gateway: Gateway) -> dict[str, Any]:
     said = {
         "answered": msgspec.json.encode(answered),
         "answered_by": ada["person"],
-        "answered_at": "2027",
+        "answered_at": "2027-01-01T00:00:00Z",
         "answers": answered.answers,
     }
     await gateway.wiring.store.commit(
@@ -221,7 +221,12 @@ async def test_what_is_under_way_in_their_name_leaves_nothing_that_can_be_read(g
     with pytest.raises(Unauthenticated, match="erased"):
         await gateway.people.owner(ada["person"])
     late = owner.seal('["what they thought", "00"]', place="words of exception:late")
-    row = {"of": "exception:late", "given_by": ada["person"], "given_at": "2027", "sealed": late}
+    row = {
+        "of": "exception:late",
+        "given_by": ada["person"],
+        "given_at": "2027-01-01T00:00:00Z",
+        "sealed": late,
+    }
     row["project"] = "churn"
     await gateway.wiring.store.commit(_put(p.reasons, row))
     [given] = (await gateway.read(f"/v1/people/{ada['person']}/words"))["words"]

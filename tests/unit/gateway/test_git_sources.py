@@ -17,7 +17,7 @@ from placet.projects.packing import Packed
 from tests.support.eventually import eventually
 from tests.support.git_server import GitServer, Repository, git_server, new_repository
 from tests.support.serving import serving
-from tests.unit.gateway.harness import Gateway, a_gateway
+from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway
 from tests.unit.gateway.test_gateway_api import MANIFEST, is_problem
 
 FILES = {"placet.yaml": MANIFEST, "model.skops": b"PK", ".placetignore": b"notes.txt\n", "notes.txt": b"mine"}
@@ -63,6 +63,15 @@ async def test_it_is_kept_as_the_folder_of_a_clone_would_be(
         origin=f"git+{server.url(repository)}@{commit}",
     )
     assert isinstance(requested, DeployRequested)
+
+
+async def test_one_that_is_too_large_is_told_to_be(
+    gateway: Gateway, server: GitServer, repository: Repository
+) -> None:
+    repository.commit({**FILES, "large.bin": bytes(MAX_SOURCE + 1)})
+    async with gateway.http() as http:
+        answer = await http.get("/v1/sources", params={"git": f"{server.url(repository)}@main"})
+    is_problem(answer, 413)
 
 
 async def test_it_may_be_looked_at_without_being_kept(

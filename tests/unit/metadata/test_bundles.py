@@ -125,6 +125,28 @@ async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
         yield Evidence(sealed, Registry(kept), tmp_path)
 
 
+def asking(evidence: Evidence, bundling: Bundling) -> httpx.AsyncClient:
+    """As the auditor whom the header names."""
+    clock = evidence.sealed.log.alone.clock
+
+    async def reader(request: Request) -> AsyncIterator[tokens.Token]:
+        yield tokens.Token(
+            id="1",
+            person=request.headers["x-person"],
+            roles=frozenset({"auditor"}),
+            issued=clock.now(),
+            expires=clock.now(),
+            kid="1",
+        )
+
+    app = FastAPI()
+    speak_problems(app)
+    app.include_router(
+        bundles_api.router(reader=reader, bundling=bundling, queries=evidence.sealed.log.queries, clock=clock)
+    )
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://placet")
+
+
 def names(bundle: Path) -> set[str]:
     with zipfile.ZipFile(bundle) as opened:
         return set(opened.namelist())
@@ -548,6 +570,12 @@ async def test_one_that_would_fill_the_memory_is_refused(evidence: Evidence) -> 
     assert "earlier moment" in str(refused.value.fix)
 
 
+async def test_that_is_told_over_http_as_too_large(evidence: Evidence) -> None:
+    async with asking(evidence, evidence.bundling_with(most=5000)) as http:
+        answer = await http.get("/v1/audit/bundle?project=churn", headers={"x-person": "ada"})
+    assert (answer.status_code, answer.json()["title"]) == (413, "Too large")
+
+
 async def test_no_more_are_made_at_once_than_there_is_memory_for(evidence: Evidence) -> None:
     wanted = Wanted(project="churn", at=evidence.sealed.log.alone.clock.now())
     bundling, evidence.registry.is_slow = evidence.bundling_with(at_once=2), asyncio.Event()
@@ -570,28 +598,8 @@ async def test_each_person_has_one_made_or_sent_at_a_time(
     """Else one who asks for many would keep all others from theirs, and fill the disk with what nobody fetches."""
     (places := tmp_path / "places").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(places))
-    clock = evidence.sealed.log.alone.clock
-
-    async def reader(request: Request) -> AsyncIterator[tokens.Token]:
-        yield tokens.Token(
-            id="1",
-            person=request.headers["x-person"],
-            roles=frozenset({"auditor"}),
-            issued=clock.now(),
-            expires=clock.now(),
-            kid="1",
-        )
-
-    app = FastAPI()
-    speak_problems(app)
-    app.include_router(
-        bundles_api.router(
-            reader=reader, bundling=evidence.bundling, queries=evidence.sealed.log.queries, clock=clock
-        )
-    )
     evidence.registry.is_slow = asyncio.Event()
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://placet") as http:
+    async with asking(evidence, evidence.bundling) as http:
 
         def ask(person: str) -> Awaitable[httpx.Response]:
             return http.get("/v1/audit/bundle?project=churn", headers={"x-person": person})

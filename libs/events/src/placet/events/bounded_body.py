@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from placet.errors import TooLarge
+from placet.events.described import errors
 
 
 class BoundedRoute(APIRoute):
@@ -17,6 +18,11 @@ class BoundedRoute(APIRoute):
 
     most = 64 * 1024
     """Bytes."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **told: Any) -> None:
+        super().__init__(path, endpoint, **told)
+        if self.body_field is not None:
+            self.responses = {**errors(TooLarge), **self.responses}
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

@@ -14,7 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from placet.errors import Unavailable
 from placet.events import asyncapi
+from placet.events import services_answers as shapes
 from placet.events.contracts import CATALOG
+from placet.events.described import answers, describe, text
 from placet.events.metrics import MEDIA_TYPE, Exposition, measured
 from placet.events.parked import count_parked
 from placet.events.problems import answered, speak_problems
@@ -39,6 +41,7 @@ def http_app(
         # Its own would trace what machines ask by the second; `placet.events.traces` traces mounted apps, too.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    describe(app)
     speak_problems(app)
     app.include_router(_health(runners))
     app.include_router(_bus())
@@ -78,12 +81,12 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
     router = APIRouter(tags=["health"])
     exposition = Exposition(runners)
 
-    @router.get("/livez")
+    @router.get("/livez", responses=answers(shapes.Alive), response_model=None)
     async def livez() -> dict[str, str]:
         """The process runs. A part of it that fails for good ends the process."""
         return {"status": "alive"}
 
-    @router.get("/readyz")
+    @router.get("/readyz", responses=answers(shapes.Readiness) | answers(shapes.Readiness, status=503))
     async def readyz() -> JSONResponse:
         """The service does its work: its database answers, it leads and hears and says, or it could. If not, says why;
         else how far it lags. `hampered` says what is away beside that (a container engine, a registry), and what it
@@ -92,7 +95,7 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
         ready = all(state["ready"] for state in services.values())
         return JSONResponse({"ready": ready, "services": services}, 200 if ready else 503)
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_model=None, response_class=Response, responses=text(MEDIA_TYPE))
     async def metrics() -> Response:
         """For Prometheus: what this process counted, and how its services stand."""
         return Response(await exposition.text(), media_type=MEDIA_TYPE)

@@ -46,12 +46,15 @@ _KINDS: tuple[tuple[type[PlacetError], int, str], ...] = (
 )
 
 
+def status_and_title(kind: type[PlacetError]) -> tuple[int, str]:
+    """How errors of this kind are answered."""
+    found = ((status, title) for known, status, title in _KINDS if issubclass(kind, known))
+    return next(found, (500, "Something is broken"))
+
+
 def problem_of(error: PlacetError) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, body and headers that say `error`."""
-    status, title = next(
-        ((status, title) for kind, status, title in _KINDS if isinstance(error, kind)),
-        (500, "Something is broken"),
-    )
+    status, title = status_and_title(type(error))
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": error.detail}
     if error.rule:
         body["rule"] = error.rule
@@ -116,7 +119,17 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
         "status": error.status_code,
         "detail": f"{request.method} {request.url.path}: {error.detail}",
     }
-    return JSONResponse(body, error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    headers = dict(error.headers or {})
+    if allowed := _allowed(request):
+        headers["Allow"] = allowed
+    return JSONResponse(body, error.status_code, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of what is at this path: FastAPI says those of the first call alone. Nothing of what the OpenAPI
+    document does not have."""
+    path = getattr(request.scope.get("route"), "path_format", None)
+    return ", ".join(method.upper() for method in request.app.openapi()["paths"].get(path, ()))
 
 
 async def _on_client_gone(_: Request, error: Exception) -> Response:

@@ -16,7 +16,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 
-from placet.errors import Forbidden, Unavailable, Unknown
+from placet.errors import Forbidden, Refused, TooMany, Unauthenticated, Unavailable, Unknown, Unreadable
+from placet.events import services_answers as shapes
+from placet.events.described import answers, errors
 from placet.events.known_fields import known_parameters
 from placet.events.parked import Parked, page_of_parked, retry, retry_all
 from placet.events.service import Admits, Caller, ServiceRunner
@@ -72,15 +74,20 @@ def services_router(runners: Sequence[ServiceRunner]) -> APIRouter:
         return asked
 
     operator = Depends(operated)
-    api = APIRouter(prefix="/v1/services", tags=["services"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1/services",
+        tags=["services"],
+        responses=errors(Unreadable, Unauthenticated, Forbidden, Unknown, TooMany, Unavailable),
+        dependencies=[Depends(known_parameters)],
+    )
 
-    @api.get("/{service}")
+    @api.get("/{service}", responses=answers(shapes.Standing), response_model=None)
     async def get_service(asked: Asked = anybody) -> dict[str, Any]:
         """How a service stands: what it hears from whom and how far behind it is, what it has yet to send, what it
         works at, its read models, and how many messages are parked."""
         return await standing(asked.runner)
 
-    @api.get("/{service}/parked")
+    @api.get("/{service}/parked", responses=answers(shapes.ParkedMessages), response_model=None)
     async def get_parked(asked: Asked = operator, after: After = None, limit: Limit = 50) -> dict[str, Any]:
         """The messages that were put aside for a person, with the reason of each; never what they say. `next` is what
         to give as `after` for the page that follows."""
@@ -88,7 +95,12 @@ def services_router(runners: Sequence[ServiceRunner]) -> APIRouter:
         page = await page_of_parked(wiring.store, wiring.codec, after=after, limit=limit)
         return {"parked": [_told(each) for each in page], "next": page[-1].id if len(page) == limit else None}
 
-    @api.post("/{service}/parked/retry", status_code=202)
+    @api.post(
+        "/{service}/parked/retry",
+        status_code=202,
+        responses=answers(shapes.Retried, status=202),
+        response_model=None,
+    )
     async def post_retry_of_all(asked: Asked = operator) -> dict[str, Any]:
         """Hand all of them back: each is handled as it would have been the first time, behind what its project is doing
         now. `retried` says how many; what fails again is parked again, and strays stay."""
@@ -96,7 +108,12 @@ def services_router(runners: Sequence[ServiceRunner]) -> APIRouter:
         await _handed_back(asked, f"all that was parked, {retried} messages")
         return {"retried": retried}
 
-    @api.post("/{service}/parked/{id}/retry", status_code=202)
+    @api.post(
+        "/{service}/parked/{id}/retry",
+        status_code=202,
+        responses=answers(shapes.Retried, status=202) | errors(Refused),
+        response_model=None,
+    )
     async def post_retry(id: Id, asked: Asked = operator) -> dict[str, Any]:
         """The same of one. Asked again it changes nothing: `retried` is 0 where it waits already, or was handled."""
         retried = await retry(asked.runner.service.wiring.store, id)

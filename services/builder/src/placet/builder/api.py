@@ -13,7 +13,8 @@ from fastapi.responses import StreamingResponse
 
 from placet.builder.projections import sharing
 from placet.builder.queries import is_revoked, is_under_way
-from placet.errors import Unauthenticated, Unknown
+from placet.errors import Unauthenticated, Unavailable, Unknown, Unreadable
+from placet.events.described import errors, text
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
@@ -51,9 +52,18 @@ def reader_of(*, callers: Callers, store: EventStore) -> Reader:
 
 
 def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
-    api = APIRouter(prefix="/v1", tags=["builds"], dependencies=[Depends(reader), Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1",
+        tags=["builds"],
+        responses=errors(Unreadable, Unauthenticated, Unavailable),
+        dependencies=[Depends(reader), Depends(known_parameters)],
+    )
 
-    @api.get("/builds/{project}/{release}/log", response_class=StreamingResponse)
+    @api.get(
+        "/builds/{project}/{release}/log",
+        response_class=StreamingResponse,
+        responses=text("text/plain; charset=utf-8") | errors(Unknown),
+    )
     async def get_log(
         project: Project,
         release: Release,

@@ -9,15 +9,17 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 
+from placet.deployer import answers as shapes
 from placet.deployer import queries
 from placet.deployer.domain import PROJECT, Happened, stream
 from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
 from placet.deployer.projections import sharing
 from placet.deployer.room import Amount, NoRoom, Quota, Room, Usage, no_containers, no_room, usage
-from placet.errors import Unauthenticated, Unknown, Unreadable
+from placet.errors import Unauthenticated, Unavailable, Unknown, Unreadable
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.contracts.shapes import Resources
+from placet.events.described import answers, errors, text
 from placet.events.envelope import Recorded
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
@@ -57,10 +59,24 @@ def router(
 ) -> APIRouter:
     """`where` is how people call what models run in here."""
     api = APIRouter(
-        prefix="/v1", tags=["models"], dependencies=[Depends(access.require), Depends(known_parameters)]
+        prefix="/v1",
+        tags=["models"],
+        responses=errors(Unreadable, Unauthenticated, Unavailable),
+        dependencies=[Depends(access.require), Depends(known_parameters)],
     )
 
-    @api.get("/models/{project}/logs", response_class=StreamingResponse)
+    @api.get(
+        "/models/{project}/logs",
+        response_class=StreamingResponse,
+        responses=text(
+            "text/plain; charset=utf-8",
+            headers={
+                "X-Placet-Release": "whose log it is",
+                "X-Placet-Replicas": "of how many replicas there are logs",
+            },
+        )
+        | errors(Unknown),
+    )
     async def logs(
         project: Name,
         release: Release = None,
@@ -100,7 +116,9 @@ def router(
             headers=headers,
         )
 
-    @api.get("/models/{project}/example")
+    @api.get(
+        "/models/{project}/example", responses=answers(shapes.Example) | errors(Unknown), response_model=None
+    )
     async def example(project: Name) -> dict[str, Any]:
         """A request that the live release takes: its sample's, or made up from its signature; null where it does not
         say. The model is asked by the deployer, so that nobody's token is shown to it."""
@@ -115,7 +133,7 @@ def router(
             "request": await probe.example(live.endpoints[0]),
         }
 
-    @api.get("/capacity")
+    @api.get("/capacity", responses=answers(shapes.Capacity), response_model=None)
     async def capacity(
         project: Annotated[str, Query(max_length=200, description="who asks for it")] = "the model",
         cpu_millis: Annotated[int, Query(ge=0, lt=2**53, alias="cpuMillis")] = 0,
@@ -144,7 +162,7 @@ def router(
             ],
         }
 
-    @api.get("/models/{project}/placement")
+    @api.get("/models/{project}/placement", responses=answers(shapes.Placement), response_model=None)
     async def placement(
         project: Name,
         cpu_millis: Annotated[int, Query(ge=0, lt=2**53, alias="cpuMillis")],

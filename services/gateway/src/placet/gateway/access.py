@@ -20,9 +20,10 @@ from functools import partial
 
 from fastapi import Request
 
-from placet.errors import Forbidden, TooMany, Unauthenticated
+from placet.errors import Forbidden, TooMany, Unauthenticated, Unavailable, Unreadable
 from placet.events import Actor, Clock
 from placet.events.contracts.shapes import ProjectRole
+from placet.events.described import errors
 from placet.events.shares import Shares
 from placet.gateway.denials import Denials
 from placet.gateway.lately import Lately
@@ -33,6 +34,8 @@ from placet.gateway.standings import Hidden, Known
 from placet.identity import Callers
 from placet.trust.tokens import Role, Token
 
+ERRORS = errors(Unreadable, Unauthenticated, Forbidden, TooMany, Unavailable)
+"""Of every call of the gateway."""
 _READS = frozenset({"GET", "HEAD"})
 
 

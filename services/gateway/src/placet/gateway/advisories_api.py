@@ -9,11 +9,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from placet.errors import TooLarge
+from placet.errors import Refused, TooLarge, Unknown
+from placet.events.described import answers, errors, file
 from placet.events.known_fields import known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.advising import SENDERS, Advisories
-from placet.gateway.api import After, Id, Limit, digest_of
+from placet.gateway.api import After, Digest, Limit, digest_of
 from placet.gateway.bodies import receive_whole
 from placet.gateway.domain import must_have
 from placet.projects.full_disk import told_when_full
@@ -29,11 +31,22 @@ _FILE: dict[str, Any] = {
 
 
 def advisories_router(*, access: Access, advisories: Advisories) -> APIRouter:
-    api = APIRouter(prefix="/v1/advisories", tags=["advisories"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1/advisories",
+        tags=["advisories"],
+        responses=ERRORS,
+        dependencies=[Depends(known_parameters)],
+    )
     caller = Depends(access.caller)
 
-    @api.put("/{digest}", status_code=202, openapi_extra=_FILE)
-    async def put_advisories(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
+    @api.put(
+        "/{digest}",
+        status_code=202,
+        openapi_extra=_FILE,
+        responses=answers(shapes.Snapshot, status=202, headers={"Location": "the snapshot"})
+        | errors(Refused, TooLarge),
+    )
+    async def put_advisories(digest: Digest, request: Request, who: Caller = caller) -> JSONResponse:
         """Ask that packages be matched with these advisories: a zip in OSV's form, under the sha256 of its bytes.
 
         What becomes of it is told by its `state`: from submitted to in-use or rejected. The same bytes again change
@@ -49,7 +62,7 @@ def advisories_router(*, access: Access, advisories: Advisories) -> APIRouter:
                 known = await advisories.submit(wanted, file, size, who.person)
         return JSONResponse(known, 202, headers={"Location": f"/v1/advisories/{wanted}"})
 
-    @api.get("")
+    @api.get("", responses=answers(shapes.Snapshots), response_model=None)
     async def get_advisories(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         """Every snapshot, the newest submission first; `next` is what to give as `after` for the page that follows.
 
@@ -58,12 +71,12 @@ def advisories_router(*, access: Access, advisories: Advisories) -> APIRouter:
         page = await advisories.page(after=after, limit=limit)
         return {"advisories": page, "next": page[-1]["digest"] if len(page) == limit else None}
 
-    @api.get("/{digest}")
-    async def get_snapshot(digest: Id, who: Caller = caller) -> dict[str, Any]:
+    @api.get("/{digest}", responses=answers(shapes.Snapshot) | errors(Unknown), response_model=None)
+    async def get_snapshot(digest: Digest, who: Caller = caller) -> dict[str, Any]:
         return await advisories.snapshot(digest_of(digest))
 
-    @api.get("/{digest}/file", response_class=StreamingResponse, responses={200: {"content": {ZIP: {}}}})
-    async def get_snapshot_file(digest: Id, who: Caller = caller) -> StreamingResponse:
+    @api.get("/{digest}/file", response_class=StreamingResponse, responses=file(ZIP) | errors(Unknown))
+    async def get_snapshot_file(digest: Digest, who: Caller = caller) -> StreamingResponse:
         """The file with this digest, to the byte."""
         known = await advisories.snapshot(digest_of(digest))
         headers = {"X-Content-Type-Options": "nosniff", "Content-Length": str(known["size"])}

@@ -18,17 +18,19 @@ from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
 
-from placet.errors import Refused, TooLarge, Unauthenticated, Unknown, Unreadable
+from placet.errors import Conflict, Refused, TooLarge, Unauthenticated, Unknown, Unreadable
 from placet.events import Clock
 from placet.events.bounded_body import BoundedRoute
 from placet.events.codec import timestamp
+from placet.events.described import answers, errors, file
 from placet.events.known_fields import KnownFields, known_parameters, nearest
 from placet.events.store import EventStore
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.bodies import receive_whole
 from placet.gateway.commands import Asked, Commands, with_article
 from placet.gateway.domain import ADMINS, MAKERS, must_have
@@ -56,7 +58,15 @@ LOOK_EVERY = 1.0
 T = TypeVar("T")
 
 
+def _at_most_one(*names: str) -> list[JsonValue]:
+    """For the schema of a body: all but one of these are null, or not there."""
+    null: JsonValue = {"type": "null"}
+    return [{"properties": {name: null for name in names if name != given}} for given in names]
+
+
 class SourceRef(KnownFields):
+    model_config = ConfigDict(json_schema_extra={"anyOf": _at_most_one("digest", "image", "git")})
+
     digest: str | None = Field(default=None, pattern=DIGEST)
     image: str | None = Field(default=None, pattern=DIGEST)
     git: str | None = Field(
@@ -113,7 +123,12 @@ def _named(name: str) -> str:
 
 class TokenBody(KnownFields):
     as_: Annotated[str, AfterValidator(_named)] = Field(
-        alias="as", min_length=1, max_length=200, pattern=SEEN
+        alias="as",
+        min_length=1,
+        max_length=200,
+        pattern=SEEN,
+        json_schema_extra={"pattern": r"^\P{C}+$"},
+        description="more than white space, and nothing that is not seen",
     )
     roles: list[Literal["scientist", "approver", "compliance", "auditor", "operator", "admin"]] = Field(
         min_length=1, max_length=6
@@ -126,6 +141,8 @@ After = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 AfterRelease = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="a number: older ones follow")]
 InProject = Annotated[str | None, Query(max_length=200, pattern=NAME)]
 Id = Annotated[str, InPath(max_length=200, pattern=NAME)]
+Digest = Annotated[str, InPath(json_schema_extra={"pattern": "^(sha256:)?[0-9a-f]{64}$"})]
+"""As `digest_of` takes it, which says what is wrong with another."""
 
 BoundedBody = BoundedRoute
 """For calls of the gateway with a declared body."""
@@ -142,13 +159,22 @@ def router(
     clock: Clock,
     max_source: int,
 ) -> APIRouter:
-    api = APIRouter(prefix="/v1", route_class=BoundedBody, dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1", route_class=BoundedBody, responses=ERRORS, dependencies=[Depends(known_parameters)]
+    )
     caller = Depends(access.caller)
     until_sent = Depends(_until_sent)
     lives = LifeQueries(store, queries)
 
-    @api.put("/sources/{digest}", tags=["sources"], status_code=201)
-    async def put_source(digest: str, request: Request, who: Caller = caller) -> JSONResponse:
+    @api.put(
+        "/sources/{digest}",
+        tags=["sources"],
+        status_code=201,
+        responses=answers(shapes.Source, status=201)
+        | answers(shapes.Source, status=200)
+        | errors(Refused, TooLarge),
+    )
+    async def put_source(digest: Digest, request: Request, who: Caller = caller) -> JSONResponse:
         """Keep a project's archive (tar, plain or gzip) under the sha256 of the bytes that are sent."""
         must_have(who.roles, MAKERS, "uploading a source")
         wanted = digest_of(digest)
@@ -161,7 +187,15 @@ def router(
             kept = await intake.keep(archive, wanted, who.actor)
         return JSONResponse(_source(kept.source, kept.size, kept.project, kept.files), 201)
 
-    @api.post("/sources", tags=["sources"], status_code=201, openapi_extra=_UPLOAD)
+    @api.post(
+        "/sources",
+        tags=["sources"],
+        status_code=201,
+        openapi_extra=_UPLOAD,
+        responses=answers(shapes.TakenSource, status=201)
+        | answers(shapes.TakenSource, status=200)
+        | errors(Refused, TooLarge),
+    )
     async def post_source(
         request: Request,
         who: Caller = caller,
@@ -188,7 +222,19 @@ def router(
                 taken = await _while_waited_for(request, intake.take(uploaded, workspace, who.actor))
         return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
 
-    @api.get("/sources", tags=["sources"], response_class=FileResponse)
+    @api.get(
+        "/sources",
+        tags=["sources"],
+        response_class=FileResponse,
+        responses=file(
+            "application/x-tar",
+            headers={
+                "X-Placet-Source": "its digest",
+                "X-Placet-Origin": "the address, with the commit that was found",
+            },
+        )
+        | errors(Refused, TooLarge),
+    )
     async def get_source(
         request: Request,
         git: Annotated[
@@ -211,14 +257,20 @@ def router(
         headers = {"X-Placet-Source": found.digest, "X-Placet-Origin": found.origin}
         return FileResponse(found.archive, media_type="application/x-tar", headers=headers)
 
-    @api.head("/sources/{digest}", tags=["sources"])
-    async def head_source(digest: str, who: Caller = caller) -> Response:
+    @api.head("/sources/{digest}", tags=["sources"], responses=errors(Unknown))
+    async def head_source(digest: Digest, who: Caller = caller) -> Response:
         wanted = digest_of(digest)
         if await queries.source(wanted) is None or not await ports.sources.has(wanted):
             raise Unknown(f"no source {wanted} was uploaded")
         return Response()
 
-    @api.post("/commands", tags=["operations"], status_code=202)
+    @api.post(
+        "/commands",
+        tags=["operations"],
+        status_code=202,
+        responses=answers(shapes.Operation, status=202, headers={"Location": "the operation"})
+        | errors(Unknown, Conflict, Refused),
+    )
     async def post_command(
         body: CommandBody,
         request: Request,
@@ -257,7 +309,7 @@ def router(
         location = f"/v1/operations/{operation.id}"
         return JSONResponse(document(operation), 202, headers={"Location": location})
 
-    @api.get("/operations", tags=["operations"])
+    @api.get("/operations", tags=["operations"], responses=answers(shapes.Operations), response_model=None)
     async def get_operations(
         who: Caller = caller, project: InProject = None, after: After = None, limit: Limit = 50
     ) -> dict[str, Any]:
@@ -267,13 +319,20 @@ def router(
         following = page[-1].id if len(page) == limit else None
         return {"operations": [document(each) for each in page], "next": following}
 
-    @api.get("/operations/{id}", tags=["operations"])
+    @api.get(
+        "/operations/{id}",
+        tags=["operations"],
+        responses=answers(shapes.Operation) | errors(Unknown),
+        response_model=None,
+    )
     async def get_operation(id: Id, who: Caller = caller) -> dict[str, Any]:
         operation, _ = await queries.operation(id)
         await access.must(operation.project, "viewer", who)
         return document(operation)
 
-    @api.get("/operations/{id}/events", tags=["operations"])
+    @api.get(
+        "/operations/{id}/events", tags=["operations"], responses=file("text/event-stream") | errors(Unknown)
+    )
     async def follow_operation(id: Id, request: Request, who: Caller = caller) -> EventSourceResponse:
         """Server-sent events: the operation's document, now and at each change, until it is over, or is read by those
         alone who have a role on the project that the caller has not."""
@@ -296,7 +355,7 @@ def router(
                 return
             await store.committed.wait(LOOK_EVERY, after=committed)
 
-    @api.get("/models", tags=["models"])
+    @api.get("/models", tags=["models"], responses=answers(shapes.Models), response_model=None)
     async def get_models(
         who: Caller = caller,
         deleted: Annotated[bool, Query(description="false leaves out what was deleted")] = True,
@@ -327,11 +386,21 @@ def router(
         )
         return {"models": page, "next": page[-1]["project"] if len(page) == limit else None}
 
-    @api.get("/models/{project}", tags=["models"])
+    @api.get(
+        "/models/{project}",
+        tags=["models"],
+        responses=answers(shapes.WholeModel) | errors(Unknown),
+        response_model=None,
+    )
     async def get_model(project: Id, who: Caller = caller) -> dict[str, Any]:
         return await queries.model(project, now=timestamp(clock.now()))
 
-    @api.get("/models/{project}/releases", tags=["models"])
+    @api.get(
+        "/models/{project}/releases",
+        tags=["models"],
+        responses=answers(shapes.Releases) | errors(Unknown),
+        response_model=None,
+    )
     async def get_releases(
         project: Id, who: Caller = caller, after: AfterRelease = None, limit: Limit = 50
     ) -> dict[str, Any]:
@@ -340,13 +409,18 @@ def router(
         page = await lives.releases(project, now=now, after=after, limit=limit)
         return {"releases": page, "next": page[-1]["release"] if len(page) == limit else None}
 
-    @api.get("/models/{project}/releases/{release}", tags=["models"])
+    @api.get(
+        "/models/{project}/releases/{release}",
+        tags=["models"],
+        responses=answers(shapes.Release) | errors(Unknown),
+        response_model=None,
+    )
     async def get_release(
         project: Id, release: Annotated[int, InPath(ge=1, le=2**31 - 1)], who: Caller = caller
     ) -> dict[str, Any]:
         return await lives.release(project, release, now=timestamp(clock.now()))
 
-    @api.get("/images", tags=["images"])
+    @api.get("/images", tags=["images"], responses=answers(shapes.Images), response_model=None)
     async def get_images(
         who: Caller = caller,
         project: InProject = None,
@@ -356,7 +430,8 @@ def router(
             Query(max_length=254, pattern=r"^\P{C}+$", description="the mail address in placet.yaml"),
         ] = None,
         certificate: Annotated[
-            str | None, Query(max_length=100, pattern=NAME, description=", ".join(get_args(CertificateState)))
+            str | None,
+            Query(max_length=100, pattern=NAME, json_schema_extra={"enum": [*get_args(CertificateState)]}),
         ] = None,
         metric: Annotated[
             list[str] | None,
@@ -382,8 +457,13 @@ def router(
         page = await queries.images(search, now=now, after=after, limit=limit, hidden=hidden)
         return {"images": page, "next": place_of(page[-1]) if len(page) == limit else None}
 
-    @api.get("/images/{digest}", tags=["images"])
-    async def get_image(digest: str, who: Caller = caller) -> dict[str, Any]:
+    @api.get(
+        "/images/{digest}",
+        tags=["images"],
+        responses=answers(shapes.WholeImage) | errors(Unknown),
+        response_model=None,
+    )
+    async def get_image(digest: Digest, who: Caller = caller) -> dict[str, Any]:
         """One image with its model card, and with its labels and referrers as the registry has them now."""
         now, hidden = timestamp(clock.now()), access.hidden_from(who)
         image = await queries.image(digest_of(digest), now=now, hidden=hidden)
@@ -399,8 +479,12 @@ def router(
             ],
         }
 
-    @api.get("/images/{digest}/source", tags=["images"])
-    async def get_image_source(digest: str, who: Caller = caller) -> StreamingResponse:
+    @api.get(
+        "/images/{digest}/source",
+        tags=["images"],
+        responses=file("application/x-tar", headers={"X-Placet-Source": "its digest"}) | errors(Unknown),
+    )
+    async def get_image_source(digest: Digest, who: Caller = caller) -> StreamingResponse:
         """The project's archive that this image was made from."""
         now, hidden = timestamp(clock.now()), access.hidden_from(who)
         image = await queries.image(digest_of(digest), now=now, hidden=hidden)
@@ -411,7 +495,12 @@ def router(
             ports.sources.read(image["source"]), media_type="application/x-tar", headers=headers
         )
 
-    @api.get("/certificates/{id}", tags=["certificates"])
+    @api.get(
+        "/certificates/{id}",
+        tags=["certificates"],
+        responses=answers(shapes.Certificate) | errors(Unknown),
+        response_model=None,
+    )
     async def get_certificate(id: Id, who: Caller = caller) -> dict[str, Any]:
         """The signed envelope as it lies in the registry, the statement inside, and whether it stands."""
         certificate = await queries.certificate(id)
@@ -420,7 +509,13 @@ def router(
         standing = await queries.standing(id, now=timestamp(clock.now()))
         return {**standing, "envelope": envelope, "statement": _statement(envelope)}
 
-    @api.post("/tokens", tags=["access"], status_code=201)
+    @api.post(
+        "/tokens",
+        tags=["access"],
+        status_code=201,
+        responses=answers(shapes.IssuedToken, status=201) | errors(Conflict),
+        response_model=None,
+    )
     async def post_token(body: TokenBody, who: Caller = caller) -> dict[str, Any]:
         """A token for a person. It is shown once; only its id is kept."""
         must_have(who.roles, ADMINS, "creating a token")
@@ -428,7 +523,7 @@ def router(
             body.as_, frozenset(body.roles), timedelta(seconds=body.ttl), who.actor
         )
 
-    @api.get("/tokens", tags=["access"])
+    @api.get("/tokens", tags=["access"], responses=answers(shapes.Tokens), response_model=None)
     async def get_tokens(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         """Every token that was made, the newest first, each with whose it is and whether it was revoked; what it is
         itself nobody knows but its owner. `next` is what to give as `after` for the page that follows."""
@@ -436,12 +531,12 @@ def router(
         page = await queries.tokens(after=after, limit=limit)
         return {"tokens": page, "next": page[-1]["id"] if len(page) == limit else None}
 
-    @api.delete("/tokens/{id}", tags=["access"], status_code=204)
+    @api.delete("/tokens/{id}", tags=["access"], status_code=204, responses=errors(Unknown))
     async def delete_token(id: Id, who: Caller = caller) -> None:
         must_have(who.roles, ADMINS, "revoking a token")
         await commands.revoke_token(id, who.actor)
 
-    @api.get("/me", tags=["access"])
+    @api.get("/me", tags=["access"], responses=answers(shapes.Me), response_model=None)
     async def get_me(who: Caller = caller) -> dict[str, Any]:
         """Who is asking, and which commands may be given: known before a large source is packed and sent."""
         return {
@@ -451,7 +546,13 @@ def router(
             "commands": sorted({*PATHS, "rollback"}) if who.roles & MAKERS else [],
         }
 
-    @api.post("/me/token", tags=["access"], status_code=201)
+    @api.post(
+        "/me/token",
+        tags=["access"],
+        status_code=201,
+        responses=answers(shapes.IssuedToken, status=201) | errors(Conflict, Refused),
+        response_model=None,
+    )
     async def post_own_token(who: Caller = caller) -> dict[str, Any]:
         """A token of placet's own for who comes with a provider's: for models, which take no others. It has the same
         roles, and holds for an hour, and no longer than the provider's."""
@@ -512,9 +613,12 @@ _UPLOAD: dict[str, Any] = {
             FORM: {
                 "schema": {
                     "type": "object",
+                    "oneOf": [{"required": [FILE]}, {"required": [ARCHIVE]}],
+                    "additionalProperties": False,
                     "properties": {
                         FILE: {
                             "type": "array",
+                            "minItems": 1,
                             "items": {"type": "string", "format": "binary"},
                             "description": "each with its path in the folder as its file name",
                         },

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from placet.errors import Refused
+from placet.errors import Conflict, Refused
+from placet.events.described import answers, errors
 from placet.events.known_fields import KnownFields, known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.api import DIGEST, NAME, After, BoundedBody, Limit
 from placet.gateway.approvals import APPROVERS, BREAKERS, roles_of
 from placet.gateway.approving import Approving, Wanted
@@ -39,11 +41,12 @@ def approvals_router(*, access: Access, approving: Approving, queries: Queries) 
         prefix="/v1",
         tags=["approvals"],
         route_class=BoundedBody,
+        responses=ERRORS,
         dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 
-    @api.get("/approvals")
+    @api.get("/approvals", responses=answers(shapes.AwaitedAnywhere), response_model=None)
     async def get_all_approvals(
         who: Caller = caller,
         after: Annotated[
@@ -65,20 +68,26 @@ def approvals_router(*, access: Access, approving: Approving, queries: Queries) 
         last = f"{page[-1]['project']}/{page[-1]['release']}" if len(page) == limit else None
         return {"releases": page, "next": last}
 
-    @api.get("/reviews")
+    @api.get("/reviews", responses=answers(shapes.OwedReviews), response_model=None)
     async def get_reviews(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         """The certificates of all projects that two people had given in haste, and that nobody has looked at since; the
         first of them first."""
         page = await queries.reviews_owed(after=after, limit=limit, hidden=access.hidden_from(who))
         return {"reviews": page, "next": page[-1]["certificate"] if len(page) == limit else None}
 
-    @api.get(OF_PROJECT)
+    @api.get(OF_PROJECT, responses=answers(shapes.AwaitedReleases), response_model=None)
     async def get_approvals(project: Project, who: Caller = caller) -> dict[str, Any]:
         """The releases that wait for approval, the newest first, then the last ones that did: what is waited for, up to
         when, and who approved it so far. An approval that does not bind was of something else, and counts no more."""
         return {"releases": await queries.awaited_releases(project)}
 
-    @api.post(OF_PROJECT, status_code=201)
+    @api.post(
+        OF_PROJECT,
+        status_code=201,
+        responses=answers(shapes.GivenApproval, status=201)
+        | answers(shapes.GivenApproval, status=200)
+        | errors(Conflict, Refused),
+    )
     async def post_approval(
         project: Project,
         body: ApprovalBody,

@@ -11,10 +11,12 @@ from pydantic import Field
 from placet.assessments import Form, Reading
 from placet.assessments.questionnaire import MAX_QUESTIONNAIRE_BYTES
 from placet.assessments.scores import MAX_TEXT
-from placet.errors import TooLarge, Unreadable
+from placet.errors import Conflict, Refused, TooLarge, Unknown, Unreadable
 from placet.events import Clock
+from placet.events.described import all_of, answers, errors, file
 from placet.events.known_fields import KnownFields, known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.api import DIGEST, NAME, After, BoundedBody, Id, Limit
 from placet.gateway.assessed import AssessmentQueries
 from placet.gateway.assessing import ANSWERERS, IMPORTERS, Answering, Assessing
@@ -69,11 +71,21 @@ def assessments_router(
     *, access: Access, assessing: Assessing, made: AssessmentQueries, clock: Clock
 ) -> APIRouter:
     api = APIRouter(
-        prefix="/v1", tags=["assessments"], route_class=LongBody, dependencies=[Depends(known_parameters)]
+        prefix="/v1",
+        tags=["assessments"],
+        route_class=LongBody,
+        responses=ERRORS,
+        dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 
-    @api.post("/questionnaires", status_code=201, openapi_extra=_FILE)
+    @api.post(
+        "/questionnaires",
+        status_code=201,
+        openapi_extra=_FILE,
+        responses=answers(shapes.WholeQuestionnaire, status=201, headers={"Location": "the questionnaire"})
+        | errors(Conflict, Refused, TooLarge),
+    )
     async def post_questionnaire(
         request: Request,
         who: Caller = caller,
@@ -105,7 +117,7 @@ def assessments_router(
             told = await assessing.import_questionnaire(file, reading, who.person)
         return JSONResponse(told, 201, headers={"Location": f"/v1/questionnaires/{told['digest']}"})
 
-    @api.get("/questionnaires")
+    @api.get("/questionnaires", responses=answers(shapes.Questionnaires), response_model=None)
     async def get_questionnaires(
         who: Caller = caller, after: After = None, limit: Limit = 100
     ) -> dict[str, Any]:
@@ -116,19 +128,32 @@ def assessments_router(
         page = await made.questionnaires(after=after, limit=limit)
         return {"questionnaires": page, "next": page[-1]["digest"] if len(page) == limit else None}
 
-    @api.get("/questionnaires/{id}")
+    @api.get(
+        "/questionnaires/{id}",
+        responses=answers(shapes.WholeQuestionnaire) | errors(Unknown),
+        response_model=None,
+    )
     async def get_questionnaire(id: Id, who: Caller = caller) -> dict[str, Any]:
         """One by its digest, or the newest of an id, with all that it asks in `content`."""
         return await made.told(id)
 
-    @api.get("/questionnaires/{digest}/file", response_class=Response)
+    @api.get(
+        "/questionnaires/{digest}/file",
+        response_class=Response,
+        responses=all_of(file("application/yaml"), file("application/json")) | errors(Unknown),
+    )
     async def get_questionnaire_file(digest: Id, who: Caller = caller) -> Response:
         """The file with this digest, to the byte."""
         known = await made.known(digest)
         kind = "application/json" if known.form == "surveyjs" else "application/yaml"
         return Response(known.file, media_type=kind, headers={"X-Content-Type-Options": "nosniff"})
 
-    @api.post(OF_PROJECT, status_code=202)
+    @api.post(
+        OF_PROJECT,
+        status_code=202,
+        responses=answers(shapes.Assessment, status=202, headers={"Location": "the assessment"})
+        | errors(Unknown, Refused),
+    )
     async def post_assessment(project: Project, body: AssessmentBody, who: Caller = caller) -> JSONResponse:
         """Answer a questionnaire about a project, as it is in one source. Everything that is unknown, wrong or missing
         is told at once.
@@ -148,7 +173,7 @@ def assessments_router(
         told = await made.assessment(project, id, now=clock.now())
         return JSONResponse(told, 202, headers={"Location": f"/v1/models/{project}/assessments/{id}"})
 
-    @api.get(OF_PROJECT)
+    @api.get(OF_PROJECT, responses=answers(shapes.Assessments), response_model=None)
     async def get_assessments(
         project: Project, who: Caller = caller, after: After = None, limit: Limit = 100
     ) -> dict[str, Any]:
@@ -157,12 +182,18 @@ def assessments_router(
         page = await made.assessments(project, now=clock.now(), after=after, limit=limit)
         return {"assessments": page, "next": page[-1]["assessment"] if len(page) == limit else None}
 
-    @api.get(f"{OF_PROJECT}/{{id}}")
+    @api.get(
+        f"{OF_PROJECT}/{{id}}", responses=answers(shapes.Assessment) | errors(Unknown), response_model=None
+    )
     async def get_assessment(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
         """One of them, without the words of who answered."""
         return await made.assessment(project, id, now=clock.now())
 
-    @api.get(f"{OF_PROJECT}/{{id}}/answers")
+    @api.get(
+        f"{OF_PROJECT}/{{id}}/answers",
+        responses=answers(shapes.Answers) | errors(Unknown),
+        response_model=None,
+    )
     async def get_answers(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
         """What was answered, for who did, approvers, compliance and auditors; 404 once it was taken away."""
         given = await assessing.words(project, id, who.person, who.roles)

@@ -11,10 +11,13 @@ from fastapi import Path as InPath
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict
 
+from placet.errors import Conflict, Refused, Unknown
 from placet.events import Clock
 from placet.events.codec import timestamp
+from placet.events.described import answers, errors
 from placet.events.known_fields import KnownFields, known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.api import DIGEST, NAME, After, BoundedBody, Id, Limit, unreserved
 from placet.gateway.domain import MAKERS, must_have
 from placet.gateway.excepting import Excepting, Wanted
@@ -53,7 +56,11 @@ def _on_the_calendar(until: datetime) -> datetime:
 Until = Annotated[
     AwareDatetime, Strict(False), BeforeValidator(_in_rfc_3339), AfterValidator(_on_the_calendar)
 ]
-Reason = Annotated[str, AfterValidator(_words), Field(max_length=2000, pattern=r"^[\P{C}\n]+$")]
+Reason = Annotated[
+    str,
+    AfterValidator(_words),
+    Field(max_length=2000, pattern=r"^[\P{C}\n]+$", description="with a letter or a digit, at least"),
+]
 
 
 class ExceptionBody(KnownFields):
@@ -70,6 +77,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         prefix="/v1",
         tags=["exceptions"],
         route_class=BoundedBody,
+        responses=ERRORS,
         dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
@@ -83,7 +91,13 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         )
         return {"exceptions": page, "next": page[-1]["exception"] if len(page) == limit else None}
 
-    @api.post(OF_PROJECT, status_code=201)
+    @api.post(
+        OF_PROJECT,
+        status_code=201,
+        responses=answers(shapes.RuleException, status=201)
+        | answers(shapes.RuleException, status=200)
+        | errors(Conflict, Refused),
+    )
     async def post_exception(project: Project, body: ExceptionBody, who: Caller = caller) -> JSONResponse:
         """Ask that a rule may forbid nothing for a project. It does nothing until somebody else has granted it.
 
@@ -97,7 +111,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         asked, is_new = await excepting.request(wanted, who.person)
         return JSONResponse(asked, 201 if is_new else 200)
 
-    @api.get(OF_PROJECT)
+    @api.get(OF_PROJECT, responses=answers(shapes.Exceptions), response_model=None)
     async def get_exceptions(
         project: Project,
         who: Caller = caller,
@@ -108,7 +122,7 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         """Newest first, whatever became of them; `next` is what to give as `after` for the page that follows."""
         return await page_of(project, state, after, limit, who)
 
-    @api.get("/exceptions")
+    @api.get("/exceptions", responses=answers(shapes.Exceptions), response_model=None)
     async def get_all_exceptions(
         who: Caller = caller,
         state: ExceptionState | None = None,
@@ -118,13 +132,21 @@ def exceptions_router(*, access: Access, excepting: Excepting, queries: Queries,
         """Those of all projects, newest first, whatever became of them."""
         return await page_of(None, state, after, limit, who)
 
-    @api.post(f"{OF_PROJECT}/{{id}}/grant")
+    @api.post(
+        f"{OF_PROJECT}/{{id}}/grant",
+        responses=answers(shapes.RuleException) | errors(Unknown, Conflict),
+        response_model=None,
+    )
     async def grant_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
         """Grant what somebody else asked for: from the next judgement on it is used. Nobody grants their own."""
         must_have(who.roles, DECIDERS, "granting an exception")
         return await excepting.grant(project, id, who.person)
 
-    @api.post(f"{OF_PROJECT}/{{id}}/withdraw")
+    @api.post(
+        f"{OF_PROJECT}/{{id}}/withdraw",
+        responses=answers(shapes.RuleException) | errors(Unknown, Conflict),
+        response_model=None,
+    )
     async def withdraw_exception(project: Project, id: Id, who: Caller = caller) -> dict[str, Any]:
         """End one before its time, or answer with no. What was certified with one that was granted leaves its route."""
         return await excepting.withdraw(project, id, who.person, decides=bool(who.roles & DECIDERS))

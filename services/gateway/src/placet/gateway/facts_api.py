@@ -7,8 +7,10 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 
+from placet.events.described import answers
 from placet.events.known_fields import known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.domain import must_have
 from placet.gateway.ports import Facts
 
@@ -21,10 +23,12 @@ Digests = Annotated[list[Digest], Query(max_length=MAX_DIGESTS)]
 
 
 def facts_router(*, access: Access, facts: Facts) -> APIRouter:
-    api = APIRouter(prefix="/v1/facts", tags=["policies"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1/facts", tags=["policies"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+    )
     caller = Depends(access.caller)
 
-    @api.get("", response_class=Response, responses={200: {"content": {"application/json": {}}}})
+    @api.get("", response_model=None, responses=answers(shapes.Facts))
     async def get_facts(
         digest: Digests = [],  # noqa: B006 - FastAPI copies it
         personal: Digests = [],  # noqa: B006

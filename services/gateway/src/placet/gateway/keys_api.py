@@ -6,16 +6,20 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from placet.events.described import answers
 from placet.events.known_fields import known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.queries import Queries
 
 
 def keys_router(*, access: Access, queries: Queries) -> APIRouter:
-    api = APIRouter(prefix="/v1/keys", tags=["certificates"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1/keys", tags=["certificates"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+    )
     caller = Depends(access.caller)
 
-    @api.get("")
+    @api.get("", responses=answers(shapes.Keys), response_model=None)
     async def get_keys(who: Caller = caller) -> dict[str, Any]:
         """Every key, the first one first, as the history file has it that `placet certificate verify` takes.
 

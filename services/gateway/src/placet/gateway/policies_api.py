@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from placet.errors import TooLarge
+from placet.errors import Refused, TooLarge, Unknown
 from placet.events import Clock
+from placet.events.described import answers, errors, file
 from placet.events.known_fields import known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.api import After, Id, Limit
 from placet.gateway.domain import must_have
 from placet.gateway.published import PolicyQueries
@@ -26,10 +28,18 @@ _FILE: dict[str, Any] = {"requestBody": {"required": True, "content": {YAML: {"s
 def policies_router(
     *, access: Access, publishing: Publishing, policies: PolicyQueries, clock: Clock
 ) -> APIRouter:
-    api = APIRouter(prefix="/v1/policies", tags=["policies"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1/policies", tags=["policies"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+    )
     caller = Depends(access.caller)
 
-    @api.post("", status_code=202, openapi_extra=_FILE)
+    @api.post(
+        "",
+        status_code=202,
+        openapi_extra=_FILE,
+        responses=answers(shapes.Policy, status=202, headers={"Location": "the policy"})
+        | errors(Refused, TooLarge),
+    )
     async def post_policy(
         request: Request, who: Caller = caller, warn_first: WarnFirst = None
     ) -> JSONResponse:
@@ -48,7 +58,7 @@ def policies_router(
         location = f"/v1/policies/{submitted['policy']}"
         return JSONResponse(submitted, 202, headers={"Location": location})
 
-    @api.get("")
+    @api.get("", responses=answers(shapes.Policies), response_model=None)
     async def get_policies(who: Caller = caller, after: After = None, limit: Limit = 100) -> dict[str, Any]:
         """Every version of every policy, those that ship included; `next` is what to give as `after` for the next page.
 
@@ -57,12 +67,12 @@ def policies_router(
         page = await policies.page(clock.now(), after=after, limit=limit)
         return {"policies": page, "next": page[-1]["digest"] if len(page) == limit else None}
 
-    @api.get("/{id}")
+    @api.get("/{id}", responses=answers(shapes.PolicyVersions) | errors(Unknown), response_model=None)
     async def get_policy(id: Id, who: Caller = caller) -> dict[str, Any]:
         """The versions of one policy, the highest first."""
         return {"policy": id, "versions": await policies.policy(id, clock.now())}
 
-    @api.get("/{digest}/file", response_class=Response, responses={200: {"content": {YAML: {}}}})
+    @api.get("/{digest}/file", response_class=Response, responses=file(YAML) | errors(Unknown))
     async def get_policy_file(digest: Id, who: Caller = caller) -> Response:
         """The file with this digest, to the byte."""
         headers = {"X-Content-Type-Options": "nosniff"}

@@ -9,9 +9,11 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from placet.errors import Refused, TooLarge, Unreadable
+from placet.errors import Conflict, Refused, TooLarge, Unknown, Unreadable
+from placet.events.described import answers, errors
 from placet.events.known_fields import known_parameters
-from placet.gateway.access import Access, Caller
+from placet.gateway import answers as shapes
+from placet.gateway.access import ERRORS, Access, Caller
 from placet.gateway.api import DIGEST, After, Limit
 from placet.gateway.cloud_events import BATCH, MAX_EVENTS, ONE_OF_BOTH, PLAIN, SINGLE, TYPES, read_events
 from placet.gateway.domain import must_have
@@ -27,10 +29,19 @@ OfRelease = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 
 def reports_router(*, access: Access, reporting: Reporting, reported: ReportQueries) -> APIRouter:
-    api = APIRouter(prefix="/v1", tags=["metadata"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1", tags=["metadata"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+    )
     caller = Depends(access.caller)
 
-    @api.post(OF_PROJECT, status_code=201, openapi_extra=_body_schema())
+    @api.post(
+        OF_PROJECT,
+        status_code=201,
+        openapi_extra=_body_schema(),
+        responses=answers(shapes.Reports, status=201)
+        | answers(shapes.Reports, status=200)
+        | errors(Unknown, Conflict, Refused, TooLarge),
+    )
     async def post_metadata(
         request: Request,
         project: Project,
@@ -52,7 +63,7 @@ def reports_router(*, access: Access, reporting: Reporting, reported: ReportQuer
         told, is_new = await reporting.report(project, sent, about, who.person)
         return JSONResponse({"reports": told}, 201 if is_new else 200)
 
-    @api.get(OF_PROJECT)
+    @api.get(OF_PROJECT, responses=answers(shapes.ReportsPage), response_model=None)
     async def get_metadata(
         project: Project,
         who: Caller = caller,
@@ -65,7 +76,7 @@ def reports_router(*, access: Access, reporting: Reporting, reported: ReportQuer
         page, following = await reported.page(project, kind=kind, release=release, after=after, limit=limit)
         return {"reports": page, "next": following}
 
-    @api.get("/metadata/schemas/{kind}")
+    @api.get("/metadata/schemas/{kind}", responses=answers(dict[str, Any]), response_model=None)
     async def get_metadata_schema(kind: Kind, who: Caller = caller) -> dict[str, Any]:
         """The JSON Schema of the `data` of a CloudEvent that reports this."""
         return schema_of(kind)

@@ -16,13 +16,15 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 
-from placet.errors import Forbidden, TooLarge, Unauthenticated, Unreadable
+from placet.errors import Forbidden, TooLarge, Unauthenticated, Unavailable, Unreadable
 from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
+from placet.events.described import answers, errors
 from placet.events.envelope import Actor
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
+from placet.indexer import answers as shapes
 from placet.indexer import queries
 from placet.indexer.garbage import Collection
 from placet.indexer.reconcile import LOOK, MODELS, SERVICE, LookJob
@@ -70,10 +72,13 @@ def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
     api = APIRouter(
         prefix="/v1/registry",
         tags=["registry"],
+        responses=errors(Unreadable, Unauthenticated, Unavailable),
         dependencies=[Depends(registry_only), Depends(known_parameters)],
     )
 
-    @api.post("/notifications", status_code=202)
+    @api.post(
+        "/notifications", status_code=202, responses=answers(shapes.Looks, status=202) | errors(TooLarge)
+    )
     async def post_notifications(request: Request) -> dict[str, int]:
         """Events of a registry, each of which has the indexer look at the repository that it names."""
         looks = _looks(await _body(request), prefix)
@@ -113,9 +118,14 @@ def garbage_router(*, reader: Reader, collection: Collection) -> APIRouter:
             yield token
 
     caller = Depends(operator)
-    api = APIRouter(prefix="/v1", tags=["registry"], dependencies=[Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1",
+        tags=["registry"],
+        responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
+        dependencies=[Depends(known_parameters)],
+    )
 
-    @api.get("/garbage")
+    @api.get("/garbage", responses=answers(shapes.Garbage), response_model=None)
     async def get_garbage(who: Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
         """What would be removed from the registry, what is kept, and why. Removes nothing."""
         found = await collection.find(timedelta(days=older_than))
@@ -125,7 +135,7 @@ def garbage_router(*, reader: Reader, collection: Collection) -> APIRouter:
             "bytes": found.bytes,
         }
 
-    @api.post("/garbage/collections")
+    @api.post("/garbage/collections", responses=answers(shapes.Collected), response_model=None)
     async def post_collection(who: Token = caller, older_than: OlderThan = USUAL_DAYS) -> dict[str, Any]:
         """Remove it. `swept` are the bytes of what nothing named besides, where the registry is a folder; `stopped`
         says why not all was removed."""

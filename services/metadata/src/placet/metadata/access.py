@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
 
-from placet.errors import Forbidden, Unauthenticated
+from placet.errors import Forbidden, Unauthenticated, Unavailable, Unreadable
+from placet.events.described import errors
 from placet.events.shares import Shares
 from placet.identity import Callers
 from placet.identity.sharing import READ_ALL, Standing
@@ -14,6 +15,8 @@ from placet.metadata.queries import Queries
 from placet.trust.tokens import Token
 
 AUDITORS = frozenset({"compliance", "auditor", "admin"})
+ERRORS = errors(Unreadable, Unauthenticated, Unavailable)
+"""Of every call of this service."""
 
 
 Reader = Callable[[Request], AsyncIterator[Token]]

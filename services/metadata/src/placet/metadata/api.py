@@ -10,13 +10,16 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic.json_schema import SkipJsonSchema
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
+from placet.events.described import all_of, answers, errors, file, text
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
-from placet.metadata.access import Reader, must_read
+from placet.metadata import answers as shapes
+from placet.metadata.access import ERRORS, Reader, must_read
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
@@ -35,10 +38,19 @@ Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
 def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -> APIRouter:
-    api = APIRouter(prefix="/v1", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)])
+    api = APIRouter(
+        prefix="/v1",
+        tags=["audit"],
+        responses=ERRORS,
+        dependencies=[Depends(reader), Depends(known_parameters)],
+    )
     caller = Depends(reader)
 
-    @api.get("/events", response_model=None)
+    @api.get(
+        "/events",
+        response_model=None,
+        responses=all_of(answers(shapes.Events), file("text/event-stream")) | errors(Unknown),
+    )
     async def get_events(
         after: After = 0,
         before: Annotated[
@@ -51,7 +63,9 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         until: Moment = None,
         follow: bool = False,
         accept: Annotated[str, Header()] = "",
-        last_event_id: Annotated[str | None, Header()] = None,
+        last_event_id: Annotated[
+            str | SkipJsonSchema[None], Header(json_schema_extra={"pattern": "^[0-9]{1,18}$"})
+        ] = None,
         who: Token = caller,
     ) -> JSONResponse | EventSourceResponse:
         """Every event of every service, oldest first; `type` may hold `*`. Server-sent events when asked for.
@@ -65,8 +79,8 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         if project is not None:
             must_read(project, hidden)
         wanted = Filter(type=type, project=project, since=since, until=until, hidden=hidden)
+        begin = _resume(last_event_id, after)
         if follow or "text/event-stream" in accept:
-            begin = _resume(last_event_id, after)
             await _must_be_there(begin)
             return EventSourceResponse(_follow(begin, replace(wanted, hidden=frozenset()), who), ping=15)
         page: Page | BackPage
@@ -100,7 +114,7 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
             problem = {"detail": "you read too slowly", "fix": f"go on with Last-Event-ID: {overtaken.after}"}
             yield ServerSentEvent(event="end", data=msgspec.json.encode(problem).decode(), retry=1000)
 
-    @api.get("/audit/entries", response_model=None)
+    @api.get("/audit/entries", response_model=None, responses=all_of(answers(shapes.Entries), text(JSONL)))
     async def get_entries(
         after: After = 0,
         until: Annotated[int | None, Query(ge=1, le=MAX_POSITION)] = None,

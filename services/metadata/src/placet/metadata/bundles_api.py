@@ -10,10 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
 
+from placet.errors import Forbidden, TooLarge, Unknown
 from placet.events import Clock
+from placet.events.described import errors, file
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
-from placet.metadata.access import AUDITORS, Reader, must_have, must_read
+from placet.metadata.access import AUDITORS, ERRORS, Reader, must_have, must_read
 from placet.metadata.bundles import Bundling, Wanted
 from placet.metadata.moments import Moment
 from placet.metadata.queries import Queries
@@ -24,7 +26,10 @@ MAX_SIZE = 2**53
 
 def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
+        prefix="/v1/audit",
+        tags=["audit"],
+        responses=ERRORS,
+        dependencies=[Depends(reader), Depends(known_parameters)],
     )
 
     caller = Depends(reader)
@@ -39,7 +44,11 @@ def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock
 
     its_place = Depends(place)
 
-    @api.get("/bundle", response_class=FileResponse)
+    @api.get(
+        "/bundle",
+        response_class=FileResponse,
+        responses=file("application/zip") | errors(Forbidden, Unknown, TooLarge),
+    )
     async def get_bundle(
         project: Annotated[str, Query(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")],
         at: Moment = None,

@@ -9,9 +9,11 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import PlainTextResponse, Response
 
-from placet.errors import Refused, Unknown, Unreadable
+from placet.errors import Forbidden, Refused, Unknown, Unreadable
+from placet.events.described import answers, errors, file
 from placet.events.known_fields import known_parameters
-from placet.metadata.access import Reader, must_read
+from placet.metadata import answers as shapes
+from placet.metadata.access import ERRORS, Reader, must_read
 from placet.metadata.ports import CheckpointKeys
 from placet.metadata.queries import Queries, told_time
 from placet.metadata.tree import Signed, Tree
@@ -32,18 +34,21 @@ Witnesses = Annotated[
 
 def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/audit", tags=["audit"], dependencies=[Depends(reader), Depends(known_parameters)]
+        prefix="/v1/audit",
+        tags=["audit"],
+        responses=ERRORS,
+        dependencies=[Depends(reader), Depends(known_parameters)],
     )
 
     caller = Depends(reader)
 
-    @api.get("/checkpoint", response_class=PlainTextResponse)
+    @api.get("/checkpoint", response_class=PlainTextResponse, responses=errors(Unknown))
     async def get_checkpoint(witnesses: Witnesses = 0) -> Response:
         """The newest signed checkpoint: a signed note of origin, size and root (C2SP tlog-checkpoint)."""
         signed = await _latest(tree, witnesses)
         return PlainTextResponse(str(signed.note), headers=CHANGES)
 
-    @api.get("/checkpoints")
+    @api.get("/checkpoints", responses=answers(shapes.Checkpoints), response_model=None)
     async def get_checkpoints(
         after: Annotated[int, Query(ge=0, le=MAX_SIZE)] = 0,
         until: Annotated[int, Query(ge=1, le=MAX_SIZE)] = MAX_SIZE,
@@ -61,7 +66,7 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         ]
         return {"checkpoints": listed, "next": page[-1].size if page else after}
 
-    @api.get("/proof", response_class=PlainTextResponse)
+    @api.get("/proof", response_class=PlainTextResponse, responses=errors(Unknown, Refused))
     async def get_proof(
         position: Annotated[int | None, Query(ge=1, le=MAX_SIZE)] = None,
         event: Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")] = None,
@@ -90,7 +95,7 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
             raise await _not_in(signed, at, queries, newest=size is None and not witnesses)
         return PlainTextResponse(str(await tree.inclusion(at - 1, signed, found)), headers=CHANGES)
 
-    @api.get("/keys")
+    @api.get("/keys", responses=answers(shapes.CheckpointKeys) | errors(Unknown), response_model=None)
     async def get_keys() -> dict[str, Any]:
         """The log's name, and the keys that its checkpoints were ever signed with, as verifier keys."""
         signed, history = await _latest(tree, 0), await keys.history()
@@ -103,13 +108,13 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         ]
         return {"origin": signed.origin, "keys": listed}
 
-    @api.get("/witnesses")
+    @api.get("/witnesses", responses=answers(shapes.Witnesses), response_model=None)
     async def get_witnesses() -> dict[str, Any]:
         """Who outside has seen how much of the log, and what is in the way."""
         latest = await tree.latest()
         return {"size": latest.size if latest else 0, "witnesses": await queries.witnesses()}
 
-    @api.get("/producers")
+    @api.get("/producers", responses=answers(shapes.Producers), response_model=None)
     async def get_producers() -> dict[str, Any]:
         """What every producer says of its own store: one digest over all events of its latest epoch, up to a position.
 
@@ -117,7 +122,11 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         """
         return {"producers": await queries.producers()}
 
-    @api.get("/tile/entries/{number:path}", response_class=Response)
+    @api.get(
+        "/tile/entries/{number:path}",
+        response_class=Response,
+        responses=file("application/octet-stream") | errors(Unknown, Forbidden),
+    )
     async def get_entries_tile(number: str, who: Token = caller) -> Response:
         """256 leaves, each with its length before it; of a tile that is not full `….p/WIDTH`. For those from whom no
         project is hidden."""
@@ -127,7 +136,11 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
         body = b"".join(len(leaf).to_bytes(2, "big") + leaf for leaf in leaves)
         return Response(body, media_type="application/octet-stream", headers=IMMUTABLE)
 
-    @api.get("/tile/{level}/{number:path}", response_class=Response)
+    @api.get(
+        "/tile/{level}/{number:path}",
+        response_class=Response,
+        responses=file("application/octet-stream") | errors(Unknown),
+    )
     async def get_tile(level: Annotated[int, Path(ge=0, le=MAX_LEVEL)], number: str) -> Response:
         """256 hashes of the tree at a level; of a tile that is not full `….p/WIDTH`."""
         place, count = await _tile(tree, level, number)

@@ -12,14 +12,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic.json_schema import SkipJsonSchema
 
-from placet.errors import Unknown, Unreadable
+from placet.errors import Forbidden, Unknown, Unreadable
 from placet.events import Clock
 from placet.events.codec import moment, timestamp
 from placet.events.contracts import certifier, deployer, gateway
+from placet.events.described import all_of, answers, errors, text
 from placet.events.envelope import PLATFORM
 from placet.events.known_fields import known_parameters
-from placet.metadata.access import Reader
+from placet.metadata import answers as shapes
+from placet.metadata.access import ERRORS, Reader
 from placet.metadata.api import ENCODER, JSONL, MAX_POSITION, Limit
 from placet.metadata.entities import State
 from placet.metadata.histories import Histories, Told, Until, end_of
@@ -37,9 +40,12 @@ Project = Annotated[str | None, Query(max_length=40, pattern=r"^[a-z][a-z0-9-]{1
 Release = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 Position = Annotated[int | None, Query(ge=1, le=MAX_POSITION)]
 When = Annotated[
-    str | None,
+    str | SkipJsonSchema[None],
     Query(
-        max_length=40, pattern=r"^[ -~]+$", description="a time in RFC 3339, or a day: up to its end in UTC"
+        max_length=40,
+        pattern=r"^[ -~]+$",
+        json_schema_extra={"anyOf": [{"format": "date-time"}, {"format": "date"}]},
+        description="a time in RFC 3339, or a day: up to its end in UTC",
     ),
 ]
 Cursor = Annotated[
@@ -76,10 +82,15 @@ _CERTIFICATES = types_of(
 
 def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/audit", tags=["audit"], dependencies=[Depends(auditor), Depends(known_parameters)]
+        prefix="/v1/audit",
+        tags=["audit"],
+        responses=ERRORS | errors(Forbidden),
+        dependencies=[Depends(auditor), Depends(known_parameters)],
     )
 
-    @api.get("/state", response_model=None)
+    @api.get(
+        "/state", response_model=None, responses=all_of(answers(shapes.State), text(JSONL)) | errors(Unknown)
+    )
     async def get_state(
         at: When = None,
         position: Position = None,
@@ -121,7 +132,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         shown = [document(each, standings) for each in page]
         return JSONResponse({**head, "entities": shown, "next": following})
 
-    @api.get("/projects", response_model=None)
+    @api.get("/projects", response_model=None, responses=answers(shapes.Projects) | errors(Unknown))
     async def get_projects(
         at: When = None, position: Position = None, after: Project = None, limit: Limit = 100
     ) -> JSONResponse:
@@ -141,7 +152,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         assert told is not None  # noqa: S101 - there is at least one round
         return JSONResponse({**_head(told, at, now), "projects": shown, "next": names[-1] if names else None})
 
-    @api.get("/why", response_model=None)
+    @api.get("/why", response_model=None, responses=answers(shapes.Why) | errors(Unknown))
     async def get_why(
         project: Annotated[str, Query(max_length=40, pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")],
         at: When = None,
@@ -184,7 +195,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
             }
         )
 
-    @api.get("/approvals", response_model=None)
+    @api.get("/approvals", response_model=None, responses=answers(shapes.Approvals) | errors(Unknown))
     async def get_approvals(
         project: Project = None,
         release: Release = None,
@@ -208,7 +219,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         shown = [document(each, standings) for each in page]
         return JSONResponse({**_head(told, at, now), "approvals": shown, "next": following})
 
-    @api.get("/exceptions", response_model=None)
+    @api.get("/exceptions", response_model=None, responses=answers(shapes.Exceptions) | errors(Unknown))
     async def get_exceptions(
         at: When = None,
         project: Project = None,
@@ -230,7 +241,9 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
         shown = [document(each, standings) for each in page]
         return JSONResponse({**_head(told, at, now), "exceptions": shown, "next": following})
 
-    @api.get("/expiring", response_model=None)
+    @api.get(
+        "/expiring", response_model=None, responses=answers(shapes.ExpiringCertificates) | errors(Unknown)
+    )
     async def get_expiring(
         within: Annotated[int, Query(ge=60, le=366 * 86400, description="in seconds")] = 30 * 86400,
         at: When = None,
