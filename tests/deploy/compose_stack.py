@@ -12,9 +12,10 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
+from textwrap import dedent
 from typing import Any
 
 import docker
@@ -57,6 +58,7 @@ class Stack:
     name: str
     folder: Path
     platform: Platform
+    settings: Mapping[str, str]
 
     @property
     def client(self) -> docker.DockerClient:
@@ -83,8 +85,34 @@ class Stack:
         assert done.returncode == 0, f"{done.stderr[-4000:]}\n{self.troubles()}"
         return done.stdout
 
+    def told_by(self, page: str, after: str) -> str:
+        """What is to be typed, as the page says it in the first block behind these words."""
+        _, found, rest = (workspace.ROOT / page).read_text().partition(after)
+        assert found, f"{page} has no {after!r}"
+        return dedent(rest.partition("```sh\n")[2].partition("```")[0])
+
+    def typed(self, commands: str) -> None:
+        """In its folder, where compose finds its settings by itself."""
+        shutil.copy(self.folder / "settings.env", self.folder / ".env")
+        done = subprocess.run(
+            ["bash", "-euc", commands],
+            cwd=self.folder,
+            env={**_environment(self.images), "COMPOSE_FILE": ":".join(_files(self.folder)[1::2])},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}\n{self.troubles()}"
+
     def up(self) -> None:
         self.compose("up", "--detach", "--wait", "--no-build", "--pull", "never")
+
+    def upgrade(self, tag: str = TAG) -> None:
+        """To the files and the images of now, as the page says."""
+        what_the_repository_has(self.folder)
+        write_settings({**self.settings, "PLACET_VERSION": tag}, self.folder)
+        self.typed(self.told_by("docs/how-to/run-with-compose.md", "Then one service after the other"))
 
     def containers(self) -> Mapping[str, Container]:
         """By the names of their services, also of those that are over."""
@@ -169,10 +197,10 @@ def _is_well(attributes: Mapping[str, Any]) -> bool:
     return bool(attributes["State"]["Running"]) and _health(attributes) in ("", "healthy")
 
 
-def what_the_repository_has(into: Path) -> None:
+def what_the_repository_has(into: Path, checkout: Path = workspace.ROOT) -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--", "docker-compose.yml", "deploy"],
-        cwd=workspace.ROOT,
+        cwd=checkout,
         capture_output=True,
         text=True,
         check=True,
@@ -180,8 +208,12 @@ def what_the_repository_has(into: Path) -> None:
     for name in filter(None, listed.split("\0")):
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((workspace.ROOT / name).read_bytes())
+        target.write_bytes((checkout / name).read_bytes())
         target.chmod(0o644)
+
+
+def write_settings(settings: Mapping[str, str], into: Path) -> None:
+    (into / "settings.env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
 
 
 def own_certificates(into: Path) -> None:
@@ -193,12 +225,14 @@ def own_certificates(into: Path) -> None:
 
 
 @contextmanager
-def booted(program: str, images: Images, folder: Path) -> Iterator[Stack]:
+def booted(
+    program: str, images: Images, folder: Path, *, checkout: Path = workspace.ROOT, tag: str = TAG
+) -> Iterator[Stack]:
     engine = images.engine
     name = f"placet{token_hex(4)}"
     listen, registry = free_port(), free_port()
     url = f"http://{engine.published_at}:{listen}"
-    what_the_repository_has(folder)
+    what_the_repository_has(folder, checkout)
     own_certificates(folder)
     address = engine.address or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     if not address.startswith("unix://"):
@@ -209,23 +243,25 @@ def booted(program: str, images: Images, folder: Path) -> Iterator[Stack]:
         **images.bases,
         "PLACET_NAME": name,
         "PLACET_IMAGES": images.prefix,
-        "PLACET_VERSION": TAG,
+        "PLACET_VERSION": tag,
         "PLACET_LISTEN": f"{engine.published_at}:{listen}",
         "PLACET_URL": url,
         "PLACET_REGISTRY_PORT": str(registry),
         "PLACET_PROMETHEUS_PORT": str(free_port()),
         "PLACET_DOCKER_SOCKET": address.removeprefix("unix://"),
     }
-    (folder / "settings.env").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+    write_settings(settings, folder)
     with git_server(folder / "repositories") as git:
         unknown = Platform(url=url, token="", git=git, state=folder / "state")
-        stack = Stack(program=program, images=images, name=name, folder=folder, platform=unknown)
+        stack = Stack(
+            program=program, images=images, name=name, folder=folder, platform=unknown, settings=settings
+        )
         try:
             stack.up()
             stack.compose("cp", "gateway:/run/placet/admin.token", "admin.token")
             token = (folder / "admin.token").read_text().strip()
             platform = Platform(url=url, token=token, git=git, state=folder / "state")
-            yield Stack(program=program, images=images, name=name, folder=folder, platform=platform)
+            yield replace(stack, platform=platform)
         finally:
             # First, or who starts models would start them again.
             stack.compose("down", "--volumes", "--timeout", "0")

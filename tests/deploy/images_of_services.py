@@ -14,11 +14,12 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 from docker.models.containers import Container
 
-from tests.support.servers import DockerEngine
+from tests.support.servers import DockerEngine, sources
 from tools import workspace
 
 OFFLINE = workspace.ROOT / "deploy" / "offline" / "images.py"
@@ -39,7 +40,8 @@ class Images:
     bases: Mapping[str, str]
     """As `made_offline` says it."""
 
-    def build(self, *services: str, tag: str, anew: bool = False) -> None:
+    def build(self, *services: str, tag: str, anew: bool = False, checkout: Path = workspace.ROOT) -> None:
+        """With the tools of the checkout whose services they are."""
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "tools.images", *services, "--prefix", self.prefix, "--tag", tag),
@@ -47,7 +49,7 @@ class Images:
                 *("--base", self.bases["PLACET_SERVICE_BASE_IMAGE"]),
                 *(["--no-cache"] if anew else []),
             ],
-            cwd=workspace.ROOT,
+            cwd=checkout,
             env=asking(self.engine),
             capture_output=True,
             text=True,
@@ -88,6 +90,21 @@ class Images:
 def asking(engine: DockerEngine) -> dict[str, str]:
     """The environment of programs that speak to it."""
     return {**os.environ, **({"DOCKER_HOST": engine.address} if engine.address else {})}
+
+
+@contextmanager
+def commit_before(folder: Path) -> Iterator[Path]:
+    """A checkout of it, for as long as it is asked for. Skips the test in a clone that has no history."""
+    git = ("git", "-C", str(workspace.ROOT), "worktree")
+    added = subprocess.run(
+        [*git, "add", "--detach", str(folder), "HEAD~1"], capture_output=True, text=True, check=False
+    )
+    if added.returncode != 0:
+        sources.cannot_be_had("history", f"a clone with its history is needed: {added.stderr}")
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
 
 
 def made_offline(engine: DockerEngine) -> Mapping[str, str]:

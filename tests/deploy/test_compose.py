@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -22,7 +23,8 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from placet.client import Operation
 
-from tests.deploy.compose_stack import RUN, SERVICES, WITHIN, Stack, paused
+from tests.deploy.compose_stack import RUN, SERVICES, WITHIN, Stack, booted, paused
+from tests.deploy.images_of_services import Images, commit_before
 from tests.deploy.images_suite import AllImages, EachImage, OfflineImages
 from tests.support.eventually import eventually
 from tests.support.load import Load, constant_load
@@ -257,23 +259,14 @@ def test_none_has_rights_or_gets_any(stack: Stack) -> None:
                 assert int(status["CapEff"], 16) == 0, (name, status["Name"])
 
 
-def test_no_secret_is_where_others_look(stack: Stack) -> None:
+async def test_no_secret_is_where_others_look(stack: Stack, steady: str) -> None:
     """Neither of containers and images, as the engine tells of them, nor in what they say, nor in what processes are
-    started with."""
-    planted = planted_by(secrets_of(stack))
+    started with, nor in any event."""
+    planted = {**planted_by(secrets_of(stack)), **await brought(stack, steady)}
     planted["the administrator's token"] = stack.platform.token
-    assert len(planted) > 20
-    looked = {}
-    for container in (*stack.containers().values(), *stack.models()):
-        looked[f"inspect {container.name}"] = json.dumps(container.attrs)
-        looked[f"logs {container.name}"] = container.logs().decode(errors="replace")
-        image = container.image
-        assert image is not None
-        looked[f"image {container.name}"] = json.dumps([image.attrs, image.history()])
-        for process in Path("/proc").glob("[0-9]*") if container.attrs["State"]["Running"] else ():
-            if is_of(process, container.id or ""):
-                for file in ("environ", "cmdline"):
-                    looked[f"{file} {container.name} {process.name}"] = read(process / file)
+    assert len(planted) > 25
+    looked = {"the events": asked_of_the_database(stack, SAID), **told_of(stack)}
+    assert steady in looked["the events"]
     assert sum(each.startswith("environ") for each in looked) >= len(RUN)
     found = [
         f"{what} in {where}"
@@ -282,6 +275,58 @@ def test_no_secret_is_where_others_look(stack: Stack) -> None:
         if secret in text
     ]
     assert not found
+
+
+def told_of(stack: Stack) -> dict[str, str]:
+    """What can be read of containers, images and processes, by what it is."""
+    told = {}
+    for container in (*stack.containers().values(), *stack.models()):
+        told[f"inspect {container.name}"] = json.dumps(container.attrs)
+        told[f"logs {container.name}"] = container.logs().decode(errors="replace")
+        image = container.image
+        assert image is not None
+        told[f"image {container.name}"] = json.dumps([image.attrs, image.history()])
+        for process in Path("/proc").glob("[0-9]*") if container.attrs["State"]["Running"] else ():
+            if is_of(process, container.id or ""):
+                for file in ("environ", "cmdline"):
+                    told[f"{file} {container.name} {process.name}"] = read(process / file)
+    return told
+
+
+async def brought(stack: Stack, project: str) -> dict[str, str]:
+    """Secrets that come with requests, and what a model is asked: each in a request of its own, that is over."""
+    guessed, password, address, callers, asked = (token_hex(16) for _ in range(5))
+    mine = stack.platform.authorized()
+    async with stack.platform.http() as http:
+        made = await http.post("/v1/tokens", json={"as": "somebody", "roles": ["scientist"]}, headers=mine)
+        theirs = made.json()["token"]
+        hook = await http.post("/v1/webhooks", json={"url": f"https://198.41.0.4/{address}"}, headers=mine)
+        assert (made.status_code, hook.status_code) == (201, 201), (made.text, hook.text)
+        git = {"git": f"https://somebody:{password}@git.invalid/model.git"}
+        predict = f"/models/{project}/predict"
+        answers = [
+            await http.get("/v1/models", headers={"Authorization": f"Bearer {theirs}"}),
+            *[
+                await http.get(path, headers={"Authorization": f"Bearer {guessed}"})
+                for path in ("/v1/models", "/v1/audit/checkpoint", "/v1/capacity", "/v1/garbage")
+            ],
+            await http.post("/v1/commands", json={"command": "deploy", "source": git}, headers=mine),
+            await http.post(
+                predict, json={"inputs": [[3.0]]}, headers={"Authorization": f"Bearer {callers}"}
+            ),
+            await http.post(predict, json={"inputs": [[asked]]}),
+        ]
+        await http.delete(f"/v1/webhooks/{hook.json()['webhook']}", headers=mine)
+    assert [each.status_code for each in answers] == [200, 401, 401, 401, 401, 400, 200, 400]
+    return {
+        "a token that was made": theirs,
+        "a token that was guessed": guessed,
+        "a password in a git address": password,
+        "a webhook's address": address,
+        "a webhook's secret": hook.json()["secret"],
+        "a token that a model was asked with": callers,
+        "what a model was asked": asked,
+    }
 
 
 def test_each_has_its_own_secrets_and_no_others(stack: Stack) -> None:
@@ -443,9 +488,7 @@ SELECT json_build_object(
 
 
 def test_the_roles_of_services_own_nothing_and_rewrite_no_event(stack: Stack) -> None:
-    done = stack.container("postgres").exec_run(["psql", "-U", "postgres", "-d", "placet", "-tAc", MAY])
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.output) == {
+    assert json.loads(asked_of_the_database(stack, MAY)) == {
         "able": None,
         "own": ["placet_owner"],
         "create": None,
@@ -508,6 +551,104 @@ async def test_one_that_was_cut_off_from_the_services_is_found_again(
         await deploying
 
 
+async def test_what_was_backed_up_is_restored_as_the_pages_say(
+    stack: Stack, steady: str, weights: Weights, tmp_path: Path
+) -> None:
+    """Word for word, while a model is asked all the time. What came after the backup is gone, and may come again."""
+    before, later = weights(), write_project(tmp_path / "later", "later")
+    await goes_through(stack, tmp_path / "before", before)
+    backing_up = stack.told_by("docs/how-to/run-with-compose.md", "## Back up").splitlines()[0]
+    await asyncio.to_thread(stack.typed, backing_up)
+    await goes_through(stack, tmp_path / "after", weights())
+    assert_is_live(await deploy(stack.platform, later))
+
+    async with asked_all_the_time(stack, steady):
+        restoring = stack.told_by("docs/runbooks/lost-database.md", "2. From a backup")
+        await asyncio.to_thread(stack.typed, restoring)
+        await stack.is_whole()
+        await eventually(lambda: multiplies_by(stack, "changing", before), within=WITHIN, every=0.2)
+        await eventually(lambda: is_unknown(stack, "later"), within=WITHIN, every=0.2)
+        assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
+        await goes_through(stack, tmp_path / "again", weights())
+        assert_is_live(await deploy(stack.platform, later))
+
+
+async def multiplies_by(stack: Stack, project: str, weight: float) -> bool:
+    async with stack.platform.http() as http:
+        answer = await http.post(f"/models/{project}/predict", json={"inputs": [[1.0]]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"] == [[weight]]
+    return True
+
+
+async def is_unknown(stack: Stack, project: str) -> bool:
+    async with stack.platform.http() as http:
+        asked = await http.post(f"/models/{project}/predict", json={"inputs": [[1.0]]})
+        known = await http.get(f"/v1/models/{project}", headers=stack.platform.authorized())
+    assert (asked.status_code, known.status_code) == (404, 404)
+    return True
+
+
 async def test_at_the_end_it_is_whole_and_its_log_verifies(stack: Stack) -> None:
     await stack.is_whole()
     assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
+
+
+# What it is replaced by.
+
+SAID = " UNION ALL ".join(
+    f"SELECT convert_from(raw, 'UTF8') FROM {log}"  # noqa: S608 - names of ours
+    for log in (*(f"{service}.events" for service in SERVICES), "metadata.audit")
+)
+NOT_KEPT = " + ".join(
+    f"(SELECT count(*) FROM {service}.events AS said WHERE NOT EXISTS"  # noqa: S608 - names of ours
+    " (SELECT FROM metadata.audit AS kept WHERE kept.raw = said.raw))"
+    for service in SERVICES
+)
+
+
+async def test_an_upgrade_from_the_commit_before_loses_nothing(
+    compose: str, images: Images, tmp_path: Path, weights: Weights
+) -> None:
+    """As the page says it is done, while a model is asked all the time, and others are deployed one after the other."""
+    with commit_before(tmp_path / "before") as checkout:
+        images.build(tag="before", checkout=checkout)
+        with booted(compose, images, tmp_path / "site", checkout=checkout, tag="before") as stack:
+            assert_is_live(await deploy(stack.platform, write_project(tmp_path / "steady", "steady")))
+            before, is_over = containers_of_others(stack), asyncio.Event()
+            async with asked_all_the_time(stack, "steady") as load:
+                deploying = asyncio.create_task(keeps_deploying(stack, tmp_path, weights, is_over))
+                await asyncio.to_thread(stack.upgrade)
+                await stack.is_whole()
+                await load.some_more(SOME_SECONDS)
+                is_over.set()
+                deployed = await deploying
+            assert containers_of_others(stack) == before
+            assert deployed > 1, "something was deployed before, and something after it"
+            for service in SERVICES:
+                image = stack.container(service).image
+                assert image is not None
+                assert images.name(service) in image.tags
+            await eventually(lambda: asked_of_the_database(stack, f"SELECT {NOT_KEPT}") == "0", within=WITHIN)
+            assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
+
+
+def containers_of_others(stack: Stack) -> Mapping[str, str]:
+    """The containers that are none of the services', and when they began: what serves need not begin anew."""
+    others = {name: stack.container(name) for name in RUN if name not in SERVICES}
+    return {name: f"{each.id} {each.attrs['State']['StartedAt']}" for name, each in others.items()}
+
+
+async def keeps_deploying(stack: Stack, folder: Path, weights: Weights, is_over: asyncio.Event) -> int:
+    """How often, each of which got live."""
+    for number in count():
+        await goes_through(stack, folder / f"changing-{number}", weights())
+        if is_over.is_set():
+            return number + 1
+    raise AssertionError("there is no last number")
+
+
+def asked_of_the_database(stack: Stack, query: str) -> str:
+    done = stack.container("postgres").exec_run(["psql", "-U", "postgres", "-d", "placet", "-tAc", query])
+    assert done.exit_code == 0, done.output
+    return str(done.output.decode().strip())
