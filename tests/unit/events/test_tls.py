@@ -7,13 +7,13 @@ import logging
 import shutil
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from placet.connections import BoundedServer, Bounds, bounded
 from placet.errors import Refused
 from placet.events.settings import ProcessSettings, load
@@ -46,18 +46,28 @@ def signed(authority: Authority) -> Signed:
 
 
 @asynccontextmanager
-async def serving(encryption: ShownCertificate) -> AsyncIterator[int]:
+async def serving(encryption: ShownCertificate, bounds: Bounds = Bounds()) -> AsyncIterator[int]:  # noqa: B008
+    async with served(encryption, bounds) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def served(encryption: ShownCertificate, bounds: Bounds) -> AsyncIterator[tuple[int, Server]]:
     app = FastAPI()
+
+    @app.get("/much")
+    async def much() -> Response:
+        return Response(bytes(2**24))
 
     @app.get("/{name}")
     async def named(name: str) -> str:
         return name
 
-    server = Server(bounded(app, Bounds(), encryption=encryption, host="127.0.0.1", port=0))
+    server = Server(bounded(app, bounds, encryption=encryption, host="127.0.0.1", port=0))
     running = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server.servers[0].sockets[0].getsockname()[1], server
     finally:
         server.end()
         await running
@@ -103,6 +113,32 @@ async def test_who_speaks_no_tls_is_not_answered(signed: Signed) -> None:
         writer.write(ASK % b"/hello")
         assert b"HTTP" not in await reader.read()
         writer.close()
+
+
+async def test_who_shakes_no_hands_is_parted_with(signed: Signed) -> None:
+    async with serving(shown(signed), Bounds(head_seconds=0.05)) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 30) == b""
+        writer.close()
+
+
+async def test_who_does_not_read_its_answer_is_parted_with(authority: Authority, signed: Signed) -> None:
+    async with served(shown(signed), Bounds(silence=0.05)) as (port, server):
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=believing(authority), server_hostname="localhost", limit=1
+        )
+        writer.write(b"GET /much HTTP/1.1\r\nHost: placet\r\n\r\n")
+        await eventually(lambda: server.server_state.total_requests == 1)
+        await eventually(lambda: not server.server_state.connections, within=30)
+        writer.transport.abort()
+
+
+async def test_an_address_that_is_taken_ends_it_as_without_tls(signed: Signed) -> None:
+    async with serving(shown(signed)) as port:
+        second = Server(bounded(FastAPI(), Bounds(), encryption=shown(signed), host="127.0.0.1", port=port))
+        with pytest.raises(SystemExit):
+            await second.serve()
 
 
 @pytest.mark.parametrize("host", ["localhost", None])

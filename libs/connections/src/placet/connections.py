@@ -62,8 +62,6 @@ LOOKED_AT_EVERY = 0.02
 TURNS_TO_CONNECT = 5
 """Of the event loop, in which asyncio makes connections of those that it has accepted; three are enough."""
 
-HANDSHAKE = 10.0
-"""Seconds, as for a head."""
 LINGER = 1.0
 """Seconds in which who is parted with is still heard, and ignored: closed at once, with bytes of his unread, the
 connection is reset, and the answer that says why may be lost on its way."""
@@ -136,6 +134,7 @@ class Connection(HttpToolsProtocol):
         self.is_last = False
         self.is_encrypted = False
         self._is_stranger = False
+        self._below: asyncio.WriteTransport | None = None
         self._answers: _Answers
         self._under_way: RequestResponseCycle | None = None
         """The request that is being answered; `cycle` is the one that came last."""
@@ -180,6 +179,9 @@ class Connection(HttpToolsProtocol):
         encrypted = transport.get_extra_info("ssl_object")
         if encrypted is not None:
             self.is_encrypted = True
+            # What is encrypted waits here, of which asyncio tells nothing otherwise: whoever reads nothing, and was
+            # sent all at once, would never be noticed (`test_who_does_not_read_its_answer_is_parted_with`).
+            self._below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
             is_asked = encrypted.context.verify_mode != ssl.CERT_NONE
             self._is_stranger = is_asked and not encrypted.getpeercert()
         self._answers = _Answers(transport, self.loop)
@@ -326,7 +328,13 @@ class Connection(HttpToolsProtocol):
     @property
     def _is_idle(self) -> bool:
         """Waiting, and its last answer is gone."""
-        return self._is_waiting and self.transport.get_write_buffer_size() == 0
+        return self._is_waiting and self._unsent == 0
+
+    @property
+    def _unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        below = 0 if self._below is None else self._below.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + below
 
     @property
     def _is_sending(self) -> bool:
@@ -349,7 +357,7 @@ class Connection(HttpToolsProtocol):
 
     def _is_stuck(self, now: float) -> bool:
         """Whether its client reads nothing of what was sent; cut off then, since nothing more can be said to it."""
-        unread = self.transport.get_write_buffer_size()
+        unread = self._unsent
         if unread != self._unread or unread == 0:
             self._unread, self._unread_since = unread, now
         elif now - self._unread_since > self._bounds.silence:
@@ -590,7 +598,9 @@ class BoundedServer(uvicorn.Server):
         super().__init__(config)
         self.servers: list[asyncio.Server] = []
         self._clients = clients
-        self._encryption = config.encryption if isinstance(config, _Config) else None
+        self._encryption, self._handshake_seconds = None, Bounds.head_seconds
+        if isinstance(config, _Config):
+            self._encryption, self._handshake_seconds = config.encryption, config.handshake_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.ssl is None:
@@ -612,7 +622,7 @@ class BoundedServer(uvicorn.Server):
                 server = await loop.create_server(
                     self._connection,
                     ssl=context,
-                    ssl_handshake_timeout=HANDSHAKE,
+                    ssl_handshake_timeout=self._handshake_seconds,
                     ssl_shutdown_timeout=LINGER,
                     backlog=config.backlog,
                     **place,
@@ -715,6 +725,7 @@ class Encryption(Protocol):
 
 class _Config(uvicorn.Config):  # noqa: TID251 - here are the bounds
     encryption: Encryption | None = None
+    handshake_seconds: float
 
 
 def bounded(
@@ -737,7 +748,7 @@ def bounded(
         ssl_context_factory=None if encryption is None else lambda *_: encryption.context,
         **uvicorns,
     )
-    config.encryption = encryption
+    config.encryption, config.handshake_seconds = encryption, bounds.head_seconds
     return config
 
 
