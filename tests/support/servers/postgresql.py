@@ -13,12 +13,13 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
+from tests.support.authorities import Authority
 from tests.support.servers.container import ContainerServer
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
 from tests.support.servers.local import LocalServer, free_port, private_directory
@@ -142,6 +143,26 @@ def run_locally(
     )
     server.start()
     return cluster
+
+
+def run_encrypted(authority: Authority) -> PostgreSQL:
+    """Reached by TLS alone; its URLs say that its certificate is checked."""
+    folder = private_directory("postgresql-tls", owner="postgres" if os.geteuid() == 0 else None)
+    shows = authority.sign("database", "127.0.0.1", into=folder)
+    shows.key.chmod(0o600)
+    if os.geteuid() == 0:
+        shutil.chown(shows.key, "postgres")
+    (folder / "hba.conf").write_text("hostssl all all 127.0.0.1/32 password\n")
+    cluster = run_locally(
+        more={
+            "ssl": "on",
+            "ssl_cert_file": str(shows.certificate),
+            "ssl_key_file": str(shows.key),
+            "hba_file": str(folder / "hba.conf"),
+        }
+    )
+    checked = f"{cluster.admin_url}?sslmode=verify-full&sslrootcert={quote(str(authority.file))}"
+    return replace(cluster, admin_url=checked)
 
 
 def run_in_container() -> PostgreSQL:
