@@ -6,6 +6,8 @@ import asyncio
 import logging
 import shutil
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -327,3 +329,25 @@ def test_one_that_has_ended_or_will_is_told_of_and_shown(
     shown(authority.sign("service", "localhost", lasts=timedelta(days=max(days, -1))), now=at)
     assert [each for each in caplog.messages if told is not None and told in each] == caplog.messages
     assert bool(caplog.messages) is (told is not None)
+
+
+def test_a_service_ends_at_once_and_waits_for_nobody_first(tmp_path: Path) -> None:
+    """Its broker and its database may be away for long, and nothing that they do cures it."""
+    (tmp_path / "tokens.json").write_text("[]")
+    done = subprocess.run(
+        [sys.executable, "-m", "placet.indexer"],
+        env={
+            "PLACET_AMQP_URL": "amqp://indexer@127.0.0.1:1/",
+            "PLACET_DATABASE_URL": "postgresql://indexer@127.0.0.1:1/x",
+            "PLACET_REGISTRY": "http://127.0.0.1:1",
+            "PLACET_TOKEN_KEYS": str(tmp_path / "tokens.json"),
+            "PLACET_HTTP_TLS_CERTIFICATE": str(tmp_path / "none.crt"),
+            "PLACET_HTTP_TLS_KEY": str(tmp_path / "none.key"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert f"PLACET_HTTP_TLS_CERTIFICATE: {tmp_path}/none.crt cannot be read" in done.stderr
