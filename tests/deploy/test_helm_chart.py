@@ -22,6 +22,7 @@ from jsonschema import Draft7Validator
 from placet.events.settings import ProcessSettings, ServiceSettings, load
 from placet.trust import KeySet, SigningKey, own_key
 
+from tests.support.authorities import Authority
 from tests.support.helm import CHART, EXAMPLES, NAMESPACE, Document, Rendered, example, linted, rendered
 from tests.support.servers import sources
 from tests.unit.deployer.test_deployer_kubernetes_objects import SUPPORTED as FOR_MODELS
@@ -31,6 +32,7 @@ SERVICES = workspace.SERVICES
 SUPPORTED = ("1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37")
 EVERYTHING_ON: Document = {
     "trust": {"configMap": "authorities"},
+    "tls": {"internal": {"enabled": True, "verifyClients": True, "issuer": {"name": "within"}}},
     "oidc": {
         "issuer": "https://login.example.org",
         "clientId": "placet",
@@ -90,7 +92,7 @@ def pods(chart: Rendered) -> Iterator[tuple[str, Document]]:
 
 # What a cluster takes.
 
-OTHERS = {"HTTPRoute", "PodMonitor"}
+OTHERS = {"HTTPRoute", "PodMonitor", "Certificate"}
 """Kinds that are no part of Kubernetes."""
 ROUTES = Path(__file__).parents[1] / "unit" / "deployer" / "gateway_api"
 
@@ -252,6 +254,8 @@ def test_a_service_starts_with_what_it_is_told(
     for name, value in environment.items():
         if name.startswith("PLACET_"):
             assert name in known or name.removesuffix("_FILE") in known
+            if value.startswith("/run/tls/"):
+                assert value.removeprefix("/run/tls/") in {"tls.crt", "tls.key", "ca.crt"}
             if value.startswith("/run/placet/"):
                 assert value.removeprefix("/run/placet/") in files
             monkeypatch.setenv(name, value.replace("/run/placet", str(tmp_path)))
@@ -283,7 +287,7 @@ SAID_BY_THE_CHART = {
     "AMQP_URL", "DATABASE_URL", "REGISTRY", "HTTP_HOST", "HTTP_PORT", "LOG_LEVEL", "LOG_FORMAT",
     "TOKEN_KEY", "TOKEN_KEYS", "SIGNING_KEY", "CERTIFIER_KEYS", "DATA", "DATA_DIR", "BASE_IMAGE", "PACKAGE_INDEX",
     "API_URL", "API_INTERNAL_URL", "PUBLIC_URL", "GIT_HOSTS", "MODEL_HOST", "ROUTER", "LOG_ORIGIN", "WITNESSES",
-    "NOTIFICATION_TOKEN",
+    "NOTIFICATION_TOKEN", "HTTP_TLS_CERTIFICATE", "HTTP_TLS_KEY", "HTTP_TLS_CLIENT_CA", "API_CA",
 }  # fmt: skip
 """Each by a value of its own, or since it could not be otherwise."""
 OF_OTHER_PLACES = {
@@ -304,7 +308,9 @@ def test_all_other_settings_may_be_given(service: str) -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     allowed = set(schema["properties"][service]["properties"]["settings"]["propertyNames"]["enum"])
     others = (
-        SAID_BY_THE_CHART | OF_OTHER_PLACES.keys() | ({"DOCKER_HOST"} if service == "deployer" else set())
+        SAID_BY_THE_CHART
+        | OF_OTHER_PLACES.keys()
+        | ({"DOCKER_HOST", "DOCKER_CERT_PATH"} if service == "deployer" else set())
     )
     assert allowed == {
         name
@@ -722,7 +728,7 @@ def test_the_edge_is_the_one_that_ships_but_for_where_models_are() -> None:
     shipped = (workspace.ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text()
     ours = configuration_of_edge(whole({}))
     assert without_models(ours) == without_models(shipped)
-    assert 'backend models\n    server gateway "${PLACET_GATEWAY}"\n' in ours
+    assert 'backend models\n    server gateway "${PLACET_GATEWAY}" sni ' in ours
     with_tls = configuration_of_edge(whole(EVERYTHING_ON))
     assert [line for line in with_tls.splitlines() if line not in ours.splitlines()] == [
         "    bind :8443 ssl crt /run/tls/edge.pem ssl-min-ver TLSv1.2 alpn http/1.1"
@@ -740,20 +746,23 @@ def without_models(text: str) -> str:
 
 
 def test_haproxy_takes_it(tmp_path: Path) -> None:
-    file = tmp_path / "haproxy.cfg"
-    file.write_text(configuration_of_edge(whole({})))
     (container,) = pod_of(whole({}), "edge")["containers"]
-    environment = {
-        each["name"]: re.sub(r"^placet-.*:", "127.0.0.1:", each["value"]) for each in container["env"]
-    }
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert refused_by_haproxy(configuration_of_edge(whole({})), environment, tmp_path) == ""
+
+
+def refused_by_haproxy(text: str, environment: Mapping[str, str], folder: Path) -> str:
+    """Why it does not start; nothing where it would."""
+    file = folder / "haproxy.cfg"
+    file.write_text(text)
     done = subprocess.run(
         [sources.program("haproxy"), "-c", "-f", str(file)],
-        env=environment,
+        env={name: re.sub(r"^placet-.*:", "127.0.0.1:", value) for name, value in environment.items()},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    return done.stderr if done.returncode else ""
 
 
 def test_the_edge_is_told_where_every_service_is() -> None:
@@ -769,6 +778,91 @@ def test_the_edge_is_told_where_every_service_is() -> None:
     assert (
         chart.the("Service", inner.removeprefix("http://").split(".")[0])["spec"]["ports"][0]["port"] == 8080
     )
+
+
+# TLS within.
+
+WITHIN = {"tls": {"internal": {"enabled": True}}}
+
+
+def test_with_tls_within_every_way_between_parts_is_encrypted_and_checked() -> None:
+    chart = whole({**WITHIN, "podMonitor": {"enabled": True}})
+    (edge,) = pod_of(chart, "edge")["containers"]
+    environment = {each["name"]: each["value"] for each in edge["env"]}
+    assert environment["PLACET_EDGE_CA"] == "/run/internal/ca.pem"
+    assert environment["PLACET_EDGE_CERTIFICATE"] == "/run/internal/edge.pem"
+    asks = told(chart, "gateway")
+    assert asks["PLACET_API_INTERNAL_URL"].startswith("https://placet-edge-within.")
+    assert asks["PLACET_API_CA"] == "/run/tls/ca.crt"
+    for service in SERVICES:
+        assert told(chart, service)["PLACET_HTTP_TLS_CERTIFICATE"] == "/run/tls/tls.crt"
+        assert told(chart, service)["PLACET_HTTP_TLS_KEY"] == "/run/tls/tls.key"
+        assert secret_of(chart, service, "tls") == f"placet-tls-{service}"
+    assert secret_of(chart, "edge", "internal") == "placet-tls-edge"
+    (endpoint,) = chart.the("PodMonitor", "placet")["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    assert not chart.all("Certificate")
+
+
+def secret_of(chart: Rendered, part: str, volume: str) -> str:
+    """Of which cert-manager's three files are mounted where the part looks for them."""
+    pod = pod_of(chart, part)
+    secret = volumes_of(pod)[volume]["secret"]
+    assert {each["key"] for each in secret["items"]} == {"tls.crt", "tls.key", "ca.crt"}
+    (container,) = pod["containers"]
+    assert volume in {each["name"] for each in container["volumeMounts"]}
+    return str(secret["secretName"])
+
+
+@pytest.mark.parametrize(("values", "scheme"), [({}, "HTTP"), (WITHIN, "HTTPS")])
+def test_probes_ask_as_services_and_the_edge_answer(values: Document, scheme: str) -> None:
+    for part in (*SERVICES, "edge"):
+        (container,) = pod_of(whole(values), part)["containers"]
+        probes = [container[each]["httpGet"] for each in container if each.endswith("Probe")]
+        assert {each["scheme"] for each in probes} == {scheme}, part
+
+
+def test_clients_are_asked_for_certificates_where_that_is_wanted() -> None:
+    variable = "PLACET_HTTP_TLS_CLIENT_CA"
+    assert variable not in told(whole(WITHIN), "builder")
+    assert told(whole(EVERYTHING_ON), "builder")[variable] == "/run/tls/ca.crt"
+    (edge,) = pod_of(whole(EVERYTHING_ON), "edge")["containers"]
+    shows = {each["name"]: each["value"] for each in edge["env"]}
+    assert shows["PLACET_EDGE_CLIENT_CERTIFICATE"] == "/run/internal/edge.pem"
+    (endpoint,) = whole(EVERYTHING_ON).the("PodMonitor", "placet")["spec"]["podMetricsEndpoints"]
+    assert endpoint["tlsConfig"]["keySecret"] == {"name": "placet-tls-edge", "key": "tls.key"}
+
+
+def test_an_issuer_is_asked_for_the_names_that_each_is_asked_by() -> None:
+    chart = whole(EVERYTHING_ON)
+    (edge,) = pod_of(chart, "edge")["containers"]
+    asked = {each["name"]: each["value"].partition(":")[0] for each in edge["env"]}
+    (scraped,) = chart.the("PodMonitor", "placet")["spec"]["podMetricsEndpoints"]
+    for service in SERVICES:
+        made = chart.the("Certificate", f"placet-{service}")["spec"]
+        assert made["dnsNames"] == [asked[f"PLACET_{service.upper()}"], scraped["tlsConfig"]["serverName"]]
+        assert made["secretName"] == secret_of(chart, service, "tls")
+        assert made["issuerRef"] == {"group": "cert-manager.io", "kind": "Issuer", "name": "within"}
+    made = chart.the("Certificate", "placet-edge")["spec"]
+    assert f"https://{made['dnsNames'][1]}:8080" == told(chart, "gateway")["PLACET_API_INTERNAL_URL"]
+    assert "client auth" in made["usages"]
+
+
+def test_haproxy_takes_it_with_tls_within(tmp_path: Path) -> None:
+    chart = whole(EVERYTHING_ON)
+    authority = Authority(tmp_path)
+    edge = authority.sign("edge", "edge")
+    for folder in ("internal", "tls"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "edge.pem").write_bytes(edge.certificate.read_bytes())
+        (tmp_path / folder / "edge.pem.key").write_bytes(edge.key.read_bytes())
+        (tmp_path / folder / "ca.pem").write_bytes(authority.file.read_bytes())
+    text = configuration_of_edge(chart).replace("/run/", f"{tmp_path}/")
+    (container,) = pod_of(chart, "edge")["containers"]
+    environment = {each["name"]: each["value"].replace("/run/", f"{tmp_path}/") for each in container["env"]}
+    assert refused_by_haproxy(text, environment, tmp_path) == ""
+    (tmp_path / "internal" / "edge.pem.key").unlink()
+    assert "edge.pem" in refused_by_haproxy(text, environment, tmp_path)
 
 
 # Beside docker-compose.yml: one platform.
@@ -787,6 +881,12 @@ ONLY_COMPOSE = {
     },
 }
 ONLY_CHART = {
+    "tls": {
+        "HTTP_TLS_CERTIFICATE": "compose has it in docker-compose.override.yml",
+        "HTTP_TLS_KEY": "compose has it in docker-compose.override.yml",
+        "HTTP_TLS_CLIENT_CA": "compose has it in docker-compose.override.yml",
+        "API_CA": "compose has it in docker-compose.override.yml",
+    },
     "every": {"HTTP_PORT": "of the cluster's Services, too; compose leaves the default"},
     "oidc": {
         "OIDC_PERSON_KEY": "a Secret; compose's page on providers has whoever wants one mount it",
@@ -842,7 +942,7 @@ def test_compose_and_the_chart_tell_services_the_same_but_for_what_is_listed(ser
     composed = {name for name in compose_of(service) if service != "certifier" or "OIDC" not in name}
     only_compose = {f"PLACET_{name}" for name in ONLY_COMPOSE.get(service, {})}
     only_chart = {
-        f"PLACET_{name}" for kind in ("every", "oidc", service) for name in ONLY_CHART.get(kind, {})
+        f"PLACET_{name}" for kind in ("every", "oidc", "tls", service) for name in ONLY_CHART.get(kind, {})
     }
     assert composed - chart == only_compose
     assert chart - composed <= only_chart

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 from placet.trust import own_key
 
+from tests.support.authorities import Authority, Signed
 from tests.support.git_server import GitServer, git_server
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, haproxy, sources
 from tests.support.servers.http import ask
@@ -44,10 +46,13 @@ class Platform:
     token: str
     git: GitServer
     state: Path
+    authority: Path | None = None
+    """Who signs for it, where it is reached by HTTPS."""
 
     def http(self) -> httpx.AsyncClient:
         """A client that is nobody's: send `authorized()` along to be the administrator."""
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60)
+        verify = True if self.authority is None else ssl.create_default_context(cafile=self.authority)
+        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=60, verify=verify)
 
     def environment(self, token: str | None = None) -> dict[str, str]:
         """Of commands that speak to it; `token` is whose they are, if not the administrator's."""
@@ -55,6 +60,7 @@ class Platform:
             "PLACET_URL": self.url,
             "PLACET_TOKEN": token or self.token,
             "XDG_STATE_HOME": str(self.state),
+            **({} if self.authority is None else {"SSL_CERT_FILE": str(self.authority)}),
         }
 
     def authorized(self) -> dict[str, str]:
@@ -158,6 +164,14 @@ def embedded_process(
             process.stop()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Encryption:
+    """Of all HTTP: `shown` is each one's own certificate, for the address of this machine; `edge` is one of them."""
+
+    authority: Authority
+    shown: Mapping[str, Signed]
+
+
 @dataclass(kw_only=True)
 class DistributedPlatform:
     """Six processes over a broker, a database server, a registry and an edge. All calls block."""
@@ -177,6 +191,7 @@ class DistributedPlatform:
     """Of every service's environment, beside its settings."""
     module: str | None = None
     """What runs a service instead of its own module; it gets the service's name."""
+    encryption: Encryption | None = None
     processes: dict[str, Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     edge_port: int = field(default_factory=free_port)
@@ -186,11 +201,16 @@ class DistributedPlatform:
     def platform(self) -> Platform:
         token = (self.folder / "keys" / "admin.token").read_text()
         state = self.folder / "state of commands"
-        return Platform(url=self.url, token=token, git=self.git, state=state)
+        authority = None if self.encryption is None else self.encryption.authority.file
+        return Platform(url=self.url, token=token, git=self.git, state=state, authority=authority)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.edge_port}"
+        return f"{self.scheme}://127.0.0.1:{self.edge_port}"
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.encryption is None else "https"
 
     def start(self) -> None:
         self._make_keys()
@@ -216,11 +236,16 @@ class DistributedPlatform:
     def wait_until_ready(self, service: str) -> None:
         """Until it answers and leads, so that what it hears is acted on."""
         process = self.processes[service]
-        url = f"http://127.0.0.1:{self.ports[service]}/readyz"
+        url = f"{self.scheme}://127.0.0.1:{self.ports[service]}/readyz"
+        verify = (
+            True
+            if self.encryption is None
+            else ssl.create_default_context(cafile=self.encryption.authority.file)
+        )
 
         def is_ready() -> bool:
             try:
-                answer: dict[str, Any] = httpx.get(url, timeout=2, trust_env=False).json()
+                answer: dict[str, Any] = httpx.get(url, timeout=2, trust_env=False, verify=verify).json()
             except (httpx.HTTPError, ValueError):
                 return False
             return bool(answer.get("ready")) and bool(answer["services"][service].get("leads"))
@@ -241,10 +266,22 @@ class DistributedPlatform:
         # The tests' own is to be forgotten.
         configuration = {**json.loads(text), "admin": {"listen": admin, "config": {"persist": False}}}
         ask("POST", f"{self.models.admin_url}/load", configuration)
-        services = {f"PLACET_{service.upper()}": f"127.0.0.1:{port}" for service, port in self.ports.items()}
         self.edge = haproxy.run_locally(
-            sources.program("haproxy"), self.edge_port, {**services, "PLACET_MODELS": socket}
+            sources.program("haproxy"), self.edge_port, {**self.edge_environment, "PLACET_MODELS": socket}
         )
+
+    @property
+    def edge_environment(self) -> dict[str, str]:
+        services = {f"PLACET_{service.upper()}": f"127.0.0.1:{port}" for service, port in self.ports.items()}
+        if self.encryption is None:
+            return services
+        shown = str(self.encryption.shown["edge"].both)
+        return {
+            **services,
+            "PLACET_EDGE_CA": str(self.encryption.authority.file),
+            "PLACET_EDGE_CERTIFICATE": shown,
+            "PLACET_EDGE_CLIENT_CERTIFICATE": shown,
+        }
 
     def _make_keys(self) -> None:
         for name in ("certificates", "tokens"):
@@ -299,6 +336,13 @@ class DistributedPlatform:
             "HTTP_PORT": self.ports[service],
             "LEASE_SECONDS": LEASE_SECONDS,
         }
+        if self.encryption is not None:
+            common |= {
+                "HTTP_TLS_CERTIFICATE": self.encryption.shown[service].certificate,
+                "HTTP_TLS_KEY": self.encryption.shown[service].key,
+                "HTTP_TLS_CLIENT_CA": self.encryption.authority.file,
+                "API_CA": self.encryption.authority.file,
+            }
         more = self.settings.get(service, {})
         own = {f"PLACET_{name}": str(value) for name, value in {**common, **every[service], **more}.items()}
         return {**own, **self.variables, "HOME": str(self.folder)}
@@ -315,6 +359,7 @@ def distributed(
     settings: Mapping[str, Mapping[str, str]] | None = None,
     variables: Mapping[str, str] | None = None,
     module: str | None = None,
+    encryption: Encryption | None = None,
     kind: type[DistributedPlatform] = DistributedPlatform,
 ) -> Iterator[DistributedPlatform]:
     for server in (rabbitmq, postgres, registry, caddy):
@@ -336,6 +381,7 @@ def distributed(
                 settings=settings or {},
                 variables=variables or {},
                 module=module,
+                encryption=encryption,
             )
             try:
                 platform.start()

@@ -13,12 +13,13 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
+from tests.support.authorities import Authority
 from tests.support.servers.container import ContainerServer
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
 from tests.support.servers.local import LocalServer, free_port, private_directory
@@ -105,7 +106,9 @@ def can_run_locally() -> Path | None:
 
 
 def run_locally(
-    environment: Callable[[Path], Mapping[str, str]] | None = None, more: Mapping[str, str] | None = None
+    environment: Callable[[Path], Mapping[str, str]] | None = None,
+    more: Mapping[str, str] | None = None,
+    encrypted_by: Authority | None = None,
 ) -> PostgreSQL:
     """With more settings, and with more in its environment, which may depend on its directory: `data` is below that."""
     programs = can_run_locally()
@@ -127,7 +130,8 @@ def run_locally(
         capture_output=True,
     )
     port = free_port()
-    settings = [f"--{key}={value}" for key, value in {**SETTINGS, **(more or {})}.items()]
+    tls = {} if encrypted_by is None else _encrypted(directory, encrypted_by, user)
+    settings = [f"--{key}={value}" for key, value in {**SETTINGS, **(more or {}), **tls}.items()]
     server = LocalServer(
         "postgresql",
         [str(programs / "postgres"), "-D", str(directory / "data"), f"--port={port}", *settings],
@@ -142,6 +146,28 @@ def run_locally(
     )
     server.start()
     return cluster
+
+
+def run_encrypted(authority: Authority) -> PostgreSQL:
+    """Reached by TLS alone; its URLs say that its certificate is checked."""
+    cluster = run_locally(encrypted_by=authority)
+    checked = f"{cluster.admin_url}?sslmode=verify-full&sslrootcert={quote(str(authority.file))}"
+    return replace(cluster, admin_url=checked)
+
+
+def _encrypted(directory: Path, authority: Authority, user: str | None) -> dict[str, str]:
+    shows = authority.sign("database", "127.0.0.1", into=directory)
+    shows.key.chmod(0o600)
+    if user is not None:
+        shutil.chown(shows.key, user)
+    rules = directory / "hba.conf"
+    rules.write_text("hostssl all all 127.0.0.1/32 password\n")
+    return {
+        "ssl": "on",
+        "ssl_cert_file": str(shows.certificate),
+        "ssl_key_file": str(shows.key),
+        "hba_file": str(rules),
+    }
 
 
 def run_in_container() -> PostgreSQL:

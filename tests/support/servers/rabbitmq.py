@@ -11,12 +11,15 @@ import os
 import secrets
 import shutil
 import socket
+import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from tests.support.authorities import Signed
 from tests.support.servers.container import ContainerServer
 from tests.support.servers.http import ask
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
@@ -122,7 +125,12 @@ class RabbitMQ:
 
     def _speaks_amqp(self) -> bool:
         parts = urlsplit(self.amqp_url)
-        with socket.create_connection((parts.hostname, parts.port or 5672), timeout=30) as connection:
+        with ExitStack() as stack:
+            where = (parts.hostname or "", parts.port or 5672)
+            connection = stack.enter_context(socket.create_connection(where, timeout=30))
+            if parts.scheme == "amqps":
+                context = ssl.create_default_context()
+                connection = stack.enter_context(context.wrap_socket(connection, server_hostname=where[0]))
             connection.sendall(b"AMQP\0\0\x09\x01")
             return connection.recv(1) == b"\x01"
 
@@ -164,13 +172,14 @@ def can_run_locally() -> str | None:
     return shutil.which("rabbitmq-server")
 
 
-def run_locally() -> RabbitMQ:
+def run_locally(shows: Signed | None = None) -> RabbitMQ:
+    """With a certificate to show it is reached by TLS alone, but for its management."""
     script = can_run_locally()
     assert script is not None
     directory = private_directory("rabbitmq")
     amqp, management, distribution, epmd = (free_port() for _ in range(4))
     (directory / "rabbitmq.conf").write_text(
-        f"listeners.tcp.1 = 127.0.0.1:{amqp}\n"
+        f"{_listener(amqp, shows)}"
         f"management.tcp.ip = 127.0.0.1\n"
         f"management.tcp.port = {management}\n"
         f"default_user = {ADMINISTRATOR}\n"
@@ -203,9 +212,20 @@ def run_locally() -> RabbitMQ:
             "RUNNING_UNDER_SYSTEMD": "true",
         },
     )
-    broker = administered(server, amqp, management)
+    broker = administered(server, amqp, management, "amqp" if shows is None else "amqps")
     server.start()
     return broker
+
+
+def _listener(port: int, shows: Signed | None) -> str:
+    if shows is None:
+        return f"listeners.tcp.1 = 127.0.0.1:{port}\n"
+    return (
+        "listeners.tcp = none\n"
+        f"listeners.ssl.1 = 127.0.0.1:{port}\n"
+        f"ssl_options.certfile = {shows.certificate}\n"
+        f"ssl_options.keyfile = {shows.key}\n"
+    )
 
 
 def run_in_container() -> RabbitMQ:
@@ -233,9 +253,9 @@ def at_address() -> RabbitMQ | None:
     )
 
 
-def administered(server: Lifecycle, amqp: int, management: int) -> RabbitMQ:
+def administered(server: Lifecycle, amqp: int, management: int, scheme: str = "amqp") -> RabbitMQ:
     """One of ours, on these ports of this machine."""
     who = f"{ADMINISTRATOR}:{ADMINISTRATOR}@127.0.0.1"
     return RabbitMQ(
-        lifecycle=server, management_url=f"http://{who}:{management}", amqp_url=f"amqp://{who}:{amqp}/"
+        lifecycle=server, management_url=f"http://{who}:{management}", amqp_url=f"{scheme}://{who}:{amqp}/"
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tests.support.authorities import Signed
 from tests.support.servers.container import ContainerServer
 from tests.support.servers.http import answers
 from tests.support.servers.lifecycle import Elsewhere, Lifecycle
@@ -56,8 +57,10 @@ def can_run_locally() -> str | None:
     return shutil.which("docker-registry")
 
 
-def run_locally(*, deletes: bool = True, notifies: str | None = None, token: str = "") -> Registry:
-    """`notifies` is a URL that it tells of what changes, with `token`."""
+def run_locally(
+    *, deletes: bool = True, notifies: str | None = None, token: str = "", shows: Signed | None = None
+) -> Registry:
+    """`notifies` is a URL that it tells of what changes, with `token`; with what it `shows` it is reached by HTTPS."""
     program = can_run_locally()
     assert program is not None
     directory = private_directory("registry")
@@ -69,6 +72,9 @@ def run_locally(*, deletes: bool = True, notifies: str | None = None, token: str
         "storage": {"filesystem": {"rootdirectory": str(blobs)}, "delete": {"enabled": deletes}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
+    if shows is not None:
+        tls = {"certificate": str(shows.certificate), "key": str(shows.key)}
+        configuration["http"] = {"addr": f"127.0.0.1:{port}", "tls": tls}
     if notifies is not None:
         endpoint = {
             "name": "placet",
@@ -89,7 +95,7 @@ def run_locally(*, deletes: bool = True, notifies: str | None = None, token: str
     )
     registry = Registry(
         lifecycle=server,
-        url=f"http://127.0.0.1:{port}",
+        url=f"{'http' if shows is None else 'https'}://127.0.0.1:{port}",
         wipe=lambda: shutil.rmtree(blobs, ignore_errors=True),
     )
     server.start()

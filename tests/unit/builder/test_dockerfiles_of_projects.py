@@ -20,6 +20,8 @@ from placet.errors import PlacetError, Refused, TooLarge, Unavailable
 from placet.events.contracts.builder import ImageBuilt
 from placet.oci import ImageConfig, fetch_artifact
 
+from tests.support.authorities import Authority
+from tests.support.encrypted_engine import encrypted_engine, folder_for
 from tests.unit.builder.fake_engine import SERVES, FakeEngine, layer
 from tests.unit.builder.sources import Shop
 
@@ -199,3 +201,23 @@ async def test_an_engine_that_is_away_is_asked_again_later(shop: Shop, tmp_path:
     with pytest.raises(Unavailable, match="cannot be asked"):
         await shop.workshop(engine=engine).build("churn", 1, await shop.upload(PROJECT))
     assert shop.leftovers() == []
+
+
+async def test_an_engine_on_a_port_is_asked_by_tls(shop: Shop, tmp_path: Path) -> None:
+    """And what answers with another authority's certificate is not asked to build."""
+    ours, another = Authority(tmp_path / "ours"), Authority(tmp_path / "another")
+    builder = ours.sign("builder", "builder")
+    source = await shop.upload(PROJECT)
+    with encrypted_engine(ours.sign("engine", "127.0.0.1"), ours) as engine:
+        for believed, asked in ((another, False), (ours, True)):
+            folder = folder_for(believed, tmp_path / f"believes-{asked}", builder)
+            docker = DockerEngine(engine.address, limits=DEFAULT_LIMITS, certificates=folder)
+            with pytest.raises(Unavailable):  # it answers to nothing but how it is
+                await shop.workshop(engine=docker).build("churn", 1, source)
+            assert ("builder" in engine.asked) is asked
+
+
+def test_certificates_that_do_not_do_are_refused_at_the_start(tmp_path: Path) -> None:
+    for host in ("tcp://engine:2376", "unix:///var/run/docker.sock"):
+        with pytest.raises(Refused, match="PLACET_DOCKER_CERT_PATH"):
+            DockerEngine(host, limits=DEFAULT_LIMITS, certificates=tmp_path)

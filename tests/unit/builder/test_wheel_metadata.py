@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from placet.builder.adapters.wheel_metadata import MOST_BYTES, metadata_of
 
+from tests.support.authorities import Authority
 from tests.unit.builder.wheels import write_wheel
 
 LARGE = b"".join(hashlib.sha256(bytes([one, two])).digest() for one in range(256) for two in range(256))
@@ -112,3 +114,27 @@ async def test_a_file_without_end_is_cut(index: Index) -> None:
     index.beside["endless-1.whl.metadata"] = LARGE
     found = await index.ask("endless-1.whl")
     assert len(found["endless-1.whl"]) == MOST_BYTES
+
+
+async def test_an_index_is_believed_by_the_authority_that_uv_believes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uv is told by `SSL_CERT_FILE`, and fetches the wheels themselves."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    ours, another = Authority(tmp_path / "ours"), Authority(tmp_path / "another")
+    signed = ours.sign("index", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    index = Index(tmp_path, beside={"a.whl.metadata": b"Name: a"})
+    app = web.Application()
+    app.router.add_get("/{name}", index.answer)
+    server = TestServer(app, host="127.0.0.1", scheme="https")
+    await server.start_server(ssl=context)
+    index.address = f"https://127.0.0.1:{server.port}/"
+    try:
+        for believed, found in ((another, {}), (ours, {"a.whl": b"Name: a"})):
+            monkeypatch.setenv("SSL_CERT_FILE", str(believed.file))
+            assert await index.ask("a.whl") == found
+    finally:
+        await server.close()

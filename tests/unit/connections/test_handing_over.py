@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from placet.connections import BoundedServer, Bounds, Connection, bounded
+from placet.connections import BoundedServer, Bounds, Connection, Encryption, bounded
 
+from tests.support.authorities import Authority
 from tests.support.eventually import eventually
 
 PATIENCE = 30
@@ -28,7 +31,7 @@ class Quiet(BoundedServer):
 class Place:
     """A server on a socket that stays, and a request that ends when it is let go."""
 
-    def __init__(self, clients: Sequence[socket.socket] = ()) -> None:
+    def __init__(self, clients: Sequence[socket.socket] = (), encryption: Encryption | None = None) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.listening.setblocking(False)  # a copy of it would make it wait again, whoever accepts on it
         self.begun = asyncio.Event()
@@ -52,15 +55,17 @@ class Place:
             writer.close()
             return said.partition(b"\r\n")[0].decode()
 
-        self.server = Quiet(bounded(app, Bounds(), timeout_graceful_shutdown=PATIENCE), clients)
+        self.server = Quiet(
+            bounded(app, Bounds(), encryption=encryption, timeout_graceful_shutdown=PATIENCE), clients
+        )
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self.listening.getsockname())
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[Place]:
-    place = Place()
+async def served(encryption: Encryption | None = None) -> AsyncIterator[Place]:
+    place = Place(encryption=encryption)
     serving = asyncio.create_task(place.server.serve(sockets=[place.listening.dup()]))
     await eventually(lambda: place.server.started)
     try:
@@ -73,9 +78,11 @@ async def served() -> AsyncIterator[Place]:
 
 
 @asynccontextmanager
-async def succeeded(place: Place, clients: Sequence[socket.socket]) -> AsyncIterator[None]:
+async def succeeded(
+    place: Place, clients: Sequence[socket.socket], encryption: Encryption | None = None
+) -> AsyncIterator[None]:
     """By another server on its socket, with clients of its own."""
-    another = Place(clients)
+    another = Place(clients, encryption)
     another.go.set()
     serving = asyncio.create_task(another.server.serve(sockets=[place.listening.dup()]))
     try:
@@ -227,3 +234,72 @@ async def test_a_head_that_has_begun_to_arrive_is_read_to_its_end() -> None:
         await eventually(lambda: not place.server.servers[0].is_serving())
         writer.write(b"\r\n")
         assert b"connection: close" in await answer(reader)
+
+
+# With TLS, of which nothing can be given away but the socket that is listened on.
+
+
+class Encrypted:
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder)
+        signed = authority.sign("server", "localhost")
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(signed.certificate, signed.key)
+        self.believing = ssl.create_default_context(cafile=authority.file)
+
+    def look(self) -> None:
+        pass
+
+    async def connect(self, place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        where = place.listening.getsockname()
+        return await asyncio.open_connection(*where, ssl=self.believing, server_hostname="localhost")
+
+
+async def test_a_client_with_tls_is_told_with_its_answer_to_connect_anew(tmp_path: Path) -> None:
+    """Whether it asked before, or asks while the socket is handed over; and who says nothing is parted with."""
+    tls = Encrypted(tmp_path)
+    async with served(tls) as place:
+        under_way, meanwhile, silent = [await tls.connect(place) for _ in range(3)]
+        under_way[1].write(HEAD + b"\r\n")
+        await place.begun.wait()
+        await eventually(lambda: len(place.server.server_state.connections) == 3)
+        handing = asyncio.create_task(place.server.hand_over(PATIENCE, settling=0.0))
+        await eventually(
+            lambda: all(
+                isinstance(each, Connection) and each.is_last
+                for each in place.server.server_state.connections
+            )
+        )
+        meanwhile[1].write(HEAD + b"\r\n")
+        place.go.set()
+        for reader, _ in (under_way, meanwhile):
+            assert b"connection: close" in await answer(reader)
+            assert await reader.read() == b'"done"'
+        assert await silent[0].read() == b""
+        assert await handing == []
+
+
+@pytest.mark.parametrize("turns", [0, 3, 50])
+async def test_many_who_shake_hands_at_the_last_moment_are_all_answered(tmp_path: Path, turns: int) -> None:
+    """By this server as their last answer, or by the next one, which has its socket."""
+    tls = Encrypted(tmp_path)
+    async with served(tls) as place:
+        place.go.set()
+        connecting = [asyncio.create_task(tls.connect(place)) for _ in range(50)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        handing = asyncio.create_task(place.server.hand_over(PATIENCE))
+
+        async def asked(shaking: asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> bytes:
+            reader, writer = await shaking
+            writer.write(HEAD + b"\r\n")
+            said = await answer(reader)
+            writer.close()
+            return said
+
+        asking = [asyncio.create_task(asked(each)) for each in connecting]
+        assert await handing == []
+        place.server.should_exit = True
+        async with succeeded(place, [], tls):
+            for each in asking:
+                assert b"200 ok" in await each

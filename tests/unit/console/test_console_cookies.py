@@ -5,8 +5,11 @@ A browser keeps the others from a name that begins with `__Host-`, and from noth
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import pytest
+from placet.errors import Refused
 from placet.events.clocks import SystemClock
 from placet.gateway.console import session
 from placet.gateway.console.app import Console
@@ -122,3 +125,13 @@ async def test_who_signs_out_by_https_keeps_nothing(safe: httpx.AsyncClient) -> 
     assert [each.name for each in safe.cookies.jar] == [SAFE]
     await safe.post("/console/sign-out", data={"proof": session.proof_of(ADMIN)})
     assert not list(safe.cookies.jar)
+
+
+def test_an_authority_that_is_none_is_named_at_the_start(tmp_path: Path) -> None:
+    """Of the address that the console itself asks."""
+    for content, why in ((None, "No such file"), (b"nothing", "no certificate in PEM")):
+        file = tmp_path / "authority.pem"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(Refused, match=rf"PLACET_API_CA: {file} cannot be read: .*{why}"):
+            Console("https://models.example.org", SystemClock(), authority=file)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from tests.support.authorities import Authority, Signed
 from tests.support.servers.local import free_port
 from tools import workspace
 
@@ -19,7 +22,7 @@ SOURCE = workspace.ROOT / "libs" / "events" / "src" / PROGRAM
 
 
 @contextmanager
-def answering(status: int) -> Iterator[int]:
+def answering(status: int, shows: Signed | None = None) -> Iterator[int]:
     """The port of something that says this of itself at `/readyz`, and knows nothing else."""
 
     class Answer(BaseHTTPRequestHandler):
@@ -32,15 +35,19 @@ def answering(status: int) -> Iterator[int]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        if shows is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(shows.certificate, shows.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
 
 
-def asked(port: int) -> subprocess.CompletedProcess[str]:
+def asked(port: int, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-I", "-S", SOURCE],
-        env={"PLACET_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:1"},
+        env={"PLACET_HTTP_PORT": str(port), "http_proxy": "http://127.0.0.1:1", **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -52,6 +59,14 @@ def test_it_ends_as_the_service_says_that_it_is(status: int, code: int, said: st
     with answering(status) as port:
         done = asked(port)
     assert (done.returncode, said in done.stdout) == (code, True)
+
+
+def test_a_service_with_tls_is_asked_by_tls_whoever_signed_its_certificate(tmp_path: Path) -> None:
+    """It has the name that others ask by, and this is the container itself."""
+    signed = Authority(tmp_path).sign("gateway", "gateway.placet.svc")
+    with answering(200, signed) as port:
+        assert asked(port, PLACET_HTTP_TLS_CERTIFICATE=str(signed.certificate)).returncode == 0
+        assert asked(port, PLACET_HTTP_TLS_CERTIFICATE="").returncode == 1
 
 
 def test_a_service_that_does_not_answer_is_not_well() -> None:

@@ -54,8 +54,9 @@ from placet.events.contracts import CATALOG
 from placet.events.http import http_app
 from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
-from placet.events.settings import ServiceSettings, load
+from placet.events.settings import ServiceSettings, TlsSettings, load
 from placet.events.store import EVENTS, Run, Unit
+from placet.events.tls import ShownCertificate, shown_certificate
 from placet.events.traces import trace_this_process, traced
 from placet.gateway.console.signing_in import client_of
 from placet.gateway.settings import GatewaySettings
@@ -141,7 +142,9 @@ async def _serve_all(
         opened, clients = listen(host, port)
         opened.setblocking(False)  # a copy of it would make it wait again, and the server with it
         listening = stack.enter_context(contextlib.closing(opened))
-        url = f"http://{_shown(host)}:{listening.getsockname()[1]}"
+        shown = await anyio.to_thread.run_sync(_shown_certificate)
+        scheme = "http" if shown is None else "https"
+        url = f"{scheme}://{_shown(host)}:{listening.getsockname()[1]}"
         hub = InProcessHub()
         parts = await anyio.to_thread.run_sync(_parts, data, url, again.is_set, tell)
         runners = [
@@ -153,6 +156,7 @@ async def _serve_all(
             bounded(
                 traced(http_app("placet", runners, version="1")),
                 Bounds().for_this_process(),
+                encryption=shown,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             ),
             clients,
@@ -281,6 +285,13 @@ def _parts(
 def _load(kind: type[Settings], **known: Any) -> Settings:
     try:
         return load(kind, **known)
+    except Refused as wrong:
+        raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
+
+
+def _shown_certificate() -> ShownCertificate | None:
+    try:
+        return shown_certificate(_load(TlsSettings), SystemClock().now)
     except Refused as wrong:
         raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
 

@@ -38,6 +38,11 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- printf "%s.%s.svc.%s" (include "placet.part" .) $root.Release.Namespace $root.Values.clusterDomain -}}
 {{- end }}
 
+{{/* What each service's certificate names beside its own name. */}}
+{{- define "placet.hostOfAll" -}}
+{{- printf "%s.%s.svc.%s" (include "placet.name" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end }}
+
 {{/* Whole numbers stay whole: YAML's come as floating point. */}}
 {{- define "placet.text" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}
@@ -169,4 +174,9 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end -}}
+{{- end }}
+
+{{/* As probes have it. */}}
+{{- define "placet.scheme" -}}
+{{- ternary "HTTPS" "HTTP" .Values.tls.internal.enabled -}}
 {{- end }}

@@ -15,6 +15,13 @@ PLACET_LOG_FORMAT: {{ $v.logs.format }}
 {{- if $v.trust.configMap }}
 SSL_CERT_FILE: /run/trust/ca.pem
 {{- end }}
+{{- if $v.tls.internal.enabled }}
+PLACET_HTTP_TLS_CERTIFICATE: /run/tls/tls.crt
+PLACET_HTTP_TLS_KEY: /run/tls/tls.key
+{{- if $v.tls.internal.verifyClients }}
+PLACET_HTTP_TLS_CLIENT_CA: /run/tls/ca.crt
+{{- end }}
+{{- end }}
 {{- if include "placet.takesTokensOfAProvider" . }}
 PLACET_OIDC_ISSUER: {{ $v.oidc.issuer | quote }}
 PLACET_OIDC_CLIENT_ID: {{ $v.oidc.clientId | quote }}
@@ -31,7 +38,10 @@ PLACET_TOKEN_KEYS: /run/placet/tokens.json
 {{- if eq $name "gateway" }}
 PLACET_TOKEN_KEY: /run/keys/tokens.pem
 PLACET_API_URL: {{ $v.url | quote }}
-PLACET_API_INTERNAL_URL: http://{{ include "placet.host" (list $root "edge-within") }}:8080
+PLACET_API_INTERNAL_URL: {{ ternary "https" "http" $v.tls.internal.enabled }}://{{ include "placet.host" (list $root "edge-within") }}:8080
+{{- if $v.tls.internal.enabled }}
+PLACET_API_CA: /run/tls/ca.crt
+{{- end }}
 {{- with $v.gateway.gitHosts }}
 PLACET_GIT_HOSTS: {{ join "," . | quote }}
 {{- end }}
@@ -153,6 +163,13 @@ PLACET_WITNESSES: /run/witnesses/witnesses
 - name: trust
   configMap: { name: {{ . }}, items: [{ key: {{ $root.Values.trust.key | quote }}, path: ca.pem }] }
 {{- end }}
+{{- if $root.Values.tls.internal.enabled }}
+- name: tls
+  secret:
+    secretName: {{ $root.Values.tls.internal.secretPrefix }}{{ $name }}
+    defaultMode: 0440
+    items: [{ key: tls.crt, path: tls.crt }, { key: tls.key, path: tls.key }, { key: ca.crt, path: ca.crt }]
+{{- end }}
 {{- if and (eq $name "metadata") $root.Values.metadata.witnesses }}
 - name: witnesses
   configMap: { name: {{ $root.Values.metadata.witnesses }}, items: [{ key: witnesses, path: witnesses }] }
@@ -176,6 +193,9 @@ PLACET_WITNESSES: /run/witnesses/witnesses
 {{- end }}
 {{- if $root.Values.trust.configMap }}
 - { name: trust, mountPath: /run/trust, readOnly: true }
+{{- end }}
+{{- if $root.Values.tls.internal.enabled }}
+- { name: tls, mountPath: /run/tls, readOnly: true }
 {{- end }}
 {{- if and (eq $name "metadata") $root.Values.metadata.witnesses }}
 - { name: witnesses, mountPath: /run/witnesses, readOnly: true }

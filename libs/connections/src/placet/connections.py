@@ -9,6 +9,10 @@ An answer may take as long as it likes while it goes on: a stream of events ends
 The kernel asks after a client that is silent on such a stream: one that vanished without a word (a laptop that was
 closed, a NAT that forgot) would hold its place for ever, and nothing else would tell it from one that waits.
 
+Whoever shakes hands for TLS has as long for it as for a head, and counts as connected from then on. Whom a server's
+context asks for a certificate, and who shows none, is answered nothing but whether the server is well: who looks after
+processes (a kubelet) has none to show.
+
 HTTP is read by httptools, which is quick and kind. What it lets pass and a server must not is refused here, and said
 to whoever sent it, unless that would be taken for the answer to another request.
 """
@@ -16,19 +20,25 @@ to whoever sent it, unless that would be taken for the answer to another request
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import resource
 import socket
+import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import httptools
 import msgspec
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -42,7 +52,8 @@ KEPT = 75
 """Seconds that a connection is kept without a request: longer than clients and proxies keep theirs, so that they close
 first. What is sent on a connection while the other side closes it is lost."""
 JUST_CONNECTED = 0.5
-"""Seconds for whoever connected at last, before nobody was let in any more, to send a request."""
+"""Seconds for whoever connected at last, before nobody was let in any more, to send a request; with TLS to shake hands
+before, and for whoever was connected to ask once more."""
 
 SETTLING = 2.0
 """Seconds until what is under way may be cut off from its own server."""
@@ -64,6 +75,8 @@ JOINED_BELOW = 65_536
 VERSIONS = frozenset({"1.0", "1.1"})
 CHUNKED = b"\r\ntransfer-encoding: chunked\r\n"
 """As uvicorn says it in the head of an answer of which it does not know the length."""
+FOR_STRANGERS = frozenset({b"/livez", b"/readyz"})
+"""What who shows no certificate may ask where one is asked for."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]*)(:[0-9]{0,5})?")
 """It ends in addresses that pages show, and in what decides where a request goes."""
 
@@ -119,6 +132,9 @@ class Connection(HttpToolsProtocol):
         self._is_unreadable = False
         self._refusal: tuple[HTTPStatus, str] | None = None
         self.is_last = False
+        self.is_encrypted = False
+        self._is_stranger = False
+        self._below: asyncio.WriteTransport | None = None
         self._answers: _Answers
         self._under_way: RequestResponseCycle | None = None
         """The request that is being answered; `cycle` is the one that came last."""
@@ -143,7 +159,8 @@ class Connection(HttpToolsProtocol):
         return self._is_idle and not (self.has_begun or self._is_parted or self.transport.is_closing())
 
     def give_away(self) -> socket.socket:
-        """The connection, for somebody else to go on with it. What its client sends meanwhile waits there."""
+        """The connection, for somebody else to go on with it. What its client sends meanwhile waits there. One with TLS
+        cannot be given: what was agreed on is in this process alone."""
         given: socket.socket = self.transport.get_extra_info("socket").dup()
         self.transport.abort()
         self.connections.discard(self)  # its end takes a turn to arrive
@@ -159,6 +176,14 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         _notice_vanishing(transport.get_extra_info("socket"))
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None:
+            self.is_encrypted = True
+            # What is encrypted waits here, of which asyncio tells nothing otherwise: whoever reads nothing, and was
+            # sent all at once, would never be noticed (`test_who_does_not_read_its_answer_is_parted_with`).
+            self._below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+            is_asked = encrypted.context.verify_mode != ssl.CERT_NONE
+            self._is_stranger = is_asked and not encrypted.getpeercert()
         self._answers = _Answers(transport, self.loop)
         self._since = self._heard = self.loop.time()
         if len(self.connections) > self._bounds.connections:
@@ -303,7 +328,13 @@ class Connection(HttpToolsProtocol):
     @property
     def _is_idle(self) -> bool:
         """Waiting, and its last answer is gone."""
-        return self._is_waiting and self.transport.get_write_buffer_size() == 0
+        return self._is_waiting and self._unsent == 0
+
+    @property
+    def _unsent(self) -> int:
+        """Bytes that wait to be sent."""
+        below = 0 if self._below is None else self._below.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + below
 
     @property
     def _is_sending(self) -> bool:
@@ -326,7 +357,7 @@ class Connection(HttpToolsProtocol):
 
     def _is_stuck(self, now: float) -> bool:
         """Whether its client reads nothing of what was sent; cut off then, since nothing more can be said to it."""
-        unread = self.transport.get_write_buffer_size()
+        unread = self._unsent
         if unread != self._unread or unread == 0:
             self._unread, self._unread_since = unread, now
         elif now - self._unread_since > self._bounds.silence:
@@ -358,6 +389,8 @@ class Connection(HttpToolsProtocol):
                     "a body may be chunked, and coded no other way", HTTPStatus.NOT_IMPLEMENTED
                 )
         self._name_one_host(hosts, version)
+        if self._is_stranger and self.url.partition(b"?")[0] not in FOR_STRANGERS:
+            raise self._refused("whoever asks here shows a certificate", HTTPStatus.FORBIDDEN)
 
     def _may_wait(self) -> None:
         """Raises HttpParserError for one request too many behind the one that is being answered."""
@@ -563,20 +596,48 @@ class BoundedServer(uvicorn.Server):
         clients: Sequence[socket.socket] = (),
     ) -> None:
         super().__init__(config)
+        self.servers: list[asyncio.Server] = []
         self._clients = clients
+        self._encryption, self._handshake_seconds = None, Bounds.head_seconds
+        if isinstance(config, _Config):
+            self._encryption, self._handshake_seconds = config.encryption, config.handshake_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        loop, config = asyncio.get_running_loop(), self.config
+        if self.config.ssl is None:
+            await super().startup(sockets)
+        else:
+            await self._start_encrypted(self.config.ssl, sockets)
+        loop = asyncio.get_running_loop()
         for client in self._clients:
             client.setblocking(False)
-            await loop.connect_accepted_socket(
-                lambda: config.http_protocol_class(  # type: ignore[call-arg]
-                    config=config, server_state=self.server_state, app_state=self.lifespan.state
-                ),
-                client,
-            )
+            await loop.connect_accepted_socket(self._connection, client)
         self._clients = ()
+
+    async def _start_encrypted(self, context: ssl.SSLContext, sockets: list[socket.socket] | None) -> None:
+        """As uvicorn, which would give a client that says nothing a minute for its handshake."""
+        loop, config = asyncio.get_running_loop(), self.config
+        places: list[dict[str, Any]] = [{"sock": each} for each in sockets or ()]
+        for place in places or [{"host": config.host, "port": config.port}]:
+            try:
+                server = await loop.create_server(
+                    self._connection,
+                    ssl=context,
+                    ssl_handshake_timeout=self._handshake_seconds,
+                    ssl_shutdown_timeout=LINGER,
+                    backlog=config.backlog,
+                    **place,
+                )
+            except OSError as error:
+                log.error(error)  # noqa: TRY400 - the address is taken, or none of ours: nobody needs to know from where
+                sys.exit(STARTUP_FAILURE)
+            self.servers.append(server)
+        self.started = True
+
+    def _connection(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def hand_over(self, seconds: float, *, settling: float = SETTLING) -> list[socket.socket]:
         """Before it exits, where a server after this one has its socket and gets its clients, who notice nothing.
@@ -585,6 +646,9 @@ class BoundedServer(uvicorn.Server):
         after `settling` seconds. From then on nobody is let in any more. A client is given away as soon as nothing is
         under way on its connection, whether it has sent its next request or none yet. Whose answer has yet to begin is
         told with it that it was the last. What is under way after `seconds` more is cut off.
+
+        With TLS nobody is given away: who asks once more is answered with the last answer on its connection, and who
+        does not within `JUST_CONNECTED` is parted with as by any server.
         """
         given: list[socket.socket] = []
         loop = asyncio.get_running_loop()
@@ -594,13 +658,17 @@ class BoundedServer(uvicorn.Server):
                 break
             await asyncio.sleep(LOOKED_AT_EVERY)
         await self._let_nobody_in()
+        if self.config.ssl is not None:
+            await self._say_it_is_the_last(JUST_CONNECTED)
         deadline = loop.time() + seconds
         while True:
             for connection in self._connections():
-                if connection.is_between_requests:
-                    given.append(connection.give_away())
-                else:
+                if not connection.is_between_requests:
                     connection.close_with_its_answer()
+                elif connection.is_encrypted:
+                    connection.transport.close()
+                else:
+                    given.append(connection.give_away())
             if not self._connections() or loop.time() >= deadline:
                 break
             await asyncio.sleep(LOOKED_AT_EVERY)
@@ -642,14 +710,34 @@ class BoundedServer(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in self._connections():
                 connection.look(now)
+            if self._encryption is not None:
+                self._encryption.look()
         return await super().on_tick(counter)
 
 
+class Encryption(Protocol):
+    """What a server encrypts by. It is told to look, twice a second, whether that is still what it is to be."""
+
+    @property
+    def context(self) -> ssl.SSLContext: ...
+    def look(self) -> None: ...
+
+
+class _Config(uvicorn.Config):  # noqa: TID251 - here are the bounds
+    encryption: Encryption | None = None
+    handshake_seconds: float
+
+
 def bounded(
-    app: Any, bounds: Bounds, *, connection: type[Connection] = Connection, **uvicorns: Any
+    app: Any,
+    bounds: Bounds,
+    *,
+    connection: type[Connection] = Connection,
+    encryption: Encryption | None = None,
+    **uvicorns: Any,
 ) -> uvicorn.Config:  # noqa: TID251 - here are the bounds
     """What uvicorn is to know: it serves `app` within `bounds`, and leaves to us what begins and ends with it."""
-    return uvicorn.Config(  # noqa: TID251
+    config = _Config(
         app,
         http=partial(connection, bounds),  # type: ignore[arg-type]
         ws="none",  # nobody here speaks it, and a connection that is upgraded would leave these bounds
@@ -657,8 +745,11 @@ def bounded(
         access_log=False,
         log_config=None,  # how a process logs is the process's matter
         timeout_keep_alive=KEPT,
+        ssl_context_factory=None if encryption is None else lambda *_: encryption.context,
         **uvicorns,
     )
+    config.encryption, config.handshake_seconds = encryption, bounds.head_seconds
+    return config
 
 
 def _notice_vanishing(connection: socket.socket) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import os
 import re
 import secrets
 import ssl
@@ -195,7 +196,7 @@ class Client:
             headers={"User-Agent": "placet-client", **headers},
             timeout=_CALL,
             trust_env=not connection.is_local and transport is None,
-            verify=_no_authorities() if connection.is_local and connection.is_plain else True,
+            verify=_no_authorities() if connection.is_local and connection.is_plain else _authorities(),
             transport=None if transport is None else _Shared(transport),
         )
 
@@ -1647,6 +1648,12 @@ class _Shared(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return await self._transport.handle_async_request(request)
+
+
+def _authorities() -> ssl.SSLContext | bool:
+    """`SSL_CERT_FILE` counts also where nothing else of the environment does, since no proxy is to be asked."""
+    named = os.environ.get("SSL_CERT_FILE")
+    return ssl.create_default_context(cafile=named) if named else True
 
 
 def _no_authorities() -> ssl.SSLContext:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from placet.connections import BoundedServer, Bounds, bounded
 from placet.errors import PlacetError, Unavailable
 from placet.events import mending
+from placet.events.clocks import SystemClock
 from placet.events.http import http_app
 from placet.events.logs import log_to_stderr
 from placet.events.parked import all_parked, retry_all
@@ -27,6 +28,7 @@ from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import Service, ServiceRunner, in_words
 from placet.events.settings import ProcessSettings, ServiceSettings, describe, load
 from placet.events.store import EVENTS
+from placet.events.tls import ShownCertificate, shown_certificate
 from placet.events.traces import trace_this_process, traced
 from placet.events.wiring import Wiring, open_distributed_store
 
@@ -135,6 +137,7 @@ async def _serve(
     tables: Iterable[sa.MetaData],
     logs: Iterable[str],
 ) -> int:
+    shown = shown_certificate(process, SystemClock().now, process.http_tls_client_ca)
     wiring = await _wire(name, process, tables, logs)
     try:
         await must_not_be_half_restored(name, wiring.store)
@@ -143,19 +146,21 @@ async def _serve(
         # which nobody is answered.
         gc.collect()
         gc.freeze()
-        return await serve(service, process)
+        return await serve(service, process, shown)
     finally:
         await wiring.bus.close()
         await wiring.store.close()
 
 
-async def serve(service: Service, process: ProcessSettings) -> int:
-    """Run a service and its HTTP until SIGTERM or SIGINT; the exit status: 0 after a drain, 1 when it failed."""
+async def serve(service: Service, process: ProcessSettings, shown: ShownCertificate | None = None) -> int:
+    """Run a service and its HTTP, encrypted where there is a certificate to be shown, until SIGTERM or SIGINT; the exit
+    status: 0 after a drain, 1 when it failed."""
     runner = ServiceRunner(service, lease_seconds=process.lease_seconds)
     server = _Server(
         bounded(
             traced(http_app(f"placet {service.name}", [runner], version="1")),
             Bounds(connections=process.http_connections).for_this_process(),
+            encryption=shown,
             host=process.http_host,
             port=process.http_port,
             timeout_graceful_shutdown=10,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -40,7 +40,32 @@ class ServiceSettings(BaseSettings):
     )
 
 
-class ProcessSettings(ServiceSettings):
+class TlsSettings(ServiceSettings):
+    """What a server is reached by: `placet up` has these, and each service that is a process of its own."""
+
+    http_tls_certificate: Path | None = Field(
+        default=None,
+        description="file with the certificate that it shows, in PEM, and those between it and its authority: with it"
+        " HTTP is by TLS alone; read again when it changes",
+    )
+    http_tls_key: Path | None = Field(
+        default=None, description="file with that certificate's private key, in PEM, without a passphrase"
+    )
+
+    @model_validator(mode="after")
+    def _must_have_both(self) -> Self:
+        both = {
+            "PLACET_HTTP_TLS_CERTIFICATE": self.http_tls_certificate,
+            "PLACET_HTTP_TLS_KEY": self.http_tls_key,
+        }
+        missing = [name for name, value in both.items() if value is None]
+        if len(missing) == 1:
+            (there,) = both.keys() - missing
+            raise ValueError(f"{there} is set, and not {missing[0]}: TLS takes both")
+        return self
+
+
+class ProcessSettings(TlsSettings):
     """What a process of its own needs besides: broker, database, an address to listen on."""
 
     amqp_url: Annotated[str, AfterValidator(_amqp)] = Field(
@@ -57,6 +82,11 @@ class ProcessSettings(ServiceSettings):
         gt=0,
         description="clients connected at once; at most half of the descriptors it may open",
     )
+    http_tls_client_ca: Path | None = Field(
+        default=None,
+        description="file with the authorities, in PEM, whose certificates clients show: who shows none is answered"
+        " nothing but /livez and /readyz; read again when it changes",
+    )
     lease_seconds: float = Field(
         default=10.0, gt=0.5, le=600, description="how long leadership and jobs outlive a crashed process"
     )
@@ -67,6 +97,14 @@ class ProcessSettings(ServiceSettings):
         default="text",
         description="how logs are written: for people, or one JSON object a line, with the operation and the trace",
     )
+
+    @model_validator(mode="after")
+    def _must_be_encrypted_for_certificates(self) -> Self:
+        if self.http_tls_client_ca is not None and self.http_tls_certificate is None:
+            raise ValueError(
+                "PLACET_HTTP_TLS_CLIENT_CA is set, and not PLACET_HTTP_TLS_CERTIFICATE: without TLS nobody shows one"
+            )
+        return self
 
 
 _FIX = "see docs/reference/settings.md, or --help-settings of the service"

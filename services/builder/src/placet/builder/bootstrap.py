@@ -41,7 +41,12 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         keep_logs=timedelta(days=settings.build_log_days),
         engine=None
         if settings.docker_host is None
-        else DockerEngine(settings.docker_host, network=settings.docker_network, limits=settings.limits),
+        else DockerEngine(
+            settings.docker_host,
+            network=settings.docker_network,
+            limits=settings.limits,
+            certificates=settings.docker_cert_path,
+        ),
     )
     ports = Ports(
         known=KnownImages(wiring.store),

@@ -70,6 +70,11 @@ class BuilderSettings(ProviderSettings):
         description="the Docker Engine that builds projects with a Dockerfile: unix:///var/run/docker.sock, or"
         " tcp://host:port; without one they are refused",
     )
+    docker_cert_path: Path | None = Field(
+        default=None,
+        description="folder with ca.pem, who signs for an engine at tcp://, and with cert.pem and key.pem, what the"
+        " builder shows it: it is asked by TLS then",
+    )
     docker_network: str = Field(
         default="none",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",

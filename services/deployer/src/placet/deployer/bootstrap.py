@@ -85,7 +85,7 @@ async def build(
         close.append(registry.close)
         tokens, probe, images = await asyncio.to_thread(_asking, settings, wiring, registry)
         if settings.model_host == "docker":
-            engine = DockerEngine(settings.docker_host)
+            engine = DockerEngine(settings.docker_host, settings.docker_cert_path)
             close.append(engine.close)
             start.append(partial(_look_at, engine.room, settings, placements))
             host: DockerContainers | KubernetesModels | LocalProcesses = _docker(

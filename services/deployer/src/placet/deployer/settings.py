@@ -78,6 +78,11 @@ class DeployerSettings(ProviderSettings):
         description="the Docker Engine, where it runs the models: a socket, or tcp://host:port; the deployer and who"
         " sends requests on must be on its machine",
     )
+    docker_cert_path: Path | None = Field(
+        default=None,
+        description="folder with ca.pem, who signs for an engine at tcp://, and with cert.pem and key.pem, what the"
+        " deployer shows it: it is asked by TLS then",
+    )
     docker_name: str = Field(
         default="placet",
         pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",

@@ -162,7 +162,13 @@ async def build(
         else SigningIn(provider, client, settings.api_url, wiring.clock)
     )
     console = (
-        Console(settings.api_url, wiring.clock, signing_in, asks=settings.api_internal_url)
+        Console(
+            settings.api_url,
+            wiring.clock,
+            signing_in,
+            asks=settings.api_internal_url,
+            authority=settings.api_ca,
+        )
         if settings.api_url
         else None
     )

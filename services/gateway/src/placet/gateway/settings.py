@@ -110,6 +110,12 @@ class GatewaySettings(ProviderSettings):
         pattern=r"^https?://[!-~]+$",
     )
 
+    api_ca: OptionalPath = Field(
+        default=None,
+        description="file with the authority that signs for that address, in PEM, beside those that are believed"
+        " otherwise (SSL_CERT_FILE)",
+    )
+
     oidc_client_secret_file: OptionalPath = Field(
         default=None,
         description="file with the secret that the provider gave placet, for signing in to the console; without one"

@@ -26,6 +26,7 @@ import docker
 import msgspec
 import requests.exceptions
 from docker.errors import APIError, DockerException
+from docker.tls import TLSConfig
 
 from placet.errors import PlacetError, Refused, TooLarge, Unavailable
 
@@ -51,6 +52,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     network: str
     memory: int
     size: int
+    certificates: str | None = None
+    """The folder of those that the engine is asked with by TLS."""
 
 
 class _Ended(BaseException):
@@ -148,12 +151,36 @@ def _fix(work: Work) -> str:
     return "; ".join(filter(None, ("its log has each step: placet logs PROJECT --build", network)))
 
 
+class _Client(docker.APIClient):  # type: ignore[misc]  # docker has no types
+    """Believes whom it is told to believe. Else `REQUESTS_CA_BUNDLE`, which is for something else, would count more."""
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        told = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, told, cert)
+
+
+def encryption(address: str, certificates: str) -> TLSConfig:
+    folder = Path(certificates)
+    if not address.startswith(("tcp://", "https://")):
+        raise Refused(
+            f"PLACET_DOCKER_CERT_PATH is set, and the engine is at {address}",
+            fix="take it out, or name a tcp://",
+        )
+    ca, certificate, key = (folder / each for each in ("ca.pem", "cert.pem", "key.pem"))
+    for each in (ca, *((certificate, key) if certificate.exists() or key.exists() else ())):
+        if not each.is_file():
+            raise Refused(f"PLACET_DOCKER_CERT_PATH: there is no {each}", fix="put it there, in PEM")
+    shows = (str(certificate), str(key)) if certificate.exists() else None
+    return TLSConfig(ca_cert=str(ca), client_cert=shows, verify=True)
+
+
 def main() -> None:
     work = msgspec.json.decode(sys.stdin.buffer.readline(), type=Work)
     signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     try:
-        client = docker.APIClient(base_url=work.host, version="auto", timeout=SILENCE)
+        tls = False if work.certificates is None else encryption(work.host, work.certificates)
+        client = _Client(base_url=work.host, version="auto", timeout=SILENCE, tls=tls)
         try:
             say(built(client, work))
         finally:

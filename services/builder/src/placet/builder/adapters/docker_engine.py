@@ -21,16 +21,26 @@ LEAVES_WITHIN = 10.0
 
 
 class DockerEngine:
-    """An `Engine`. `network` is what the steps of a build can reach; none of it by default."""
+    """An `Engine`. `network` is what the steps of a build can reach; none of it by default.
 
-    def __init__(self, host: str, *, network: str = "none", limits: Limits) -> None:
+    With `certificates` it is asked by TLS: a folder with `ca.pem`, and with `cert.pem` and `key.pem` where it asks who
+    we are. Raises Refused where they do not do.
+    """
+
+    def __init__(
+        self, host: str, *, network: str = "none", limits: Limits, certificates: Path | None = None
+    ) -> None:
+        if certificates is not None:
+            docker_build.encryption(host, str(certificates))
         self._host = host
+        self._certificates = certificates
         self._network = network
         self._limits = limits
 
     async def build(self, folder: Path, dockerfile: str, archive: Path, log: Log) -> EngineImage:
         work = docker_build.Work(
             host=self._host,
+            certificates=None if self._certificates is None else str(self._certificates.absolute()),
             folder=str(folder),
             dockerfile=dockerfile,
             archive=str(archive),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ async def metadata_of(wheels: Mapping[str, str]) -> dict[str, bytes]:
     threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="wheel-metadata")
     try:
         with requests.Session() as session:
+            # As uv, which is asked for the wheels themselves; requests knows another variable.
+            session.verify = os.environ.get("SSL_CERT_FILE") or True
             looked = [loop.run_in_executor(threads, _look, session, place) for place in wheels.values()]
             found = dict(zip(wheels, await asyncio.gather(*looked), strict=True))
     finally:

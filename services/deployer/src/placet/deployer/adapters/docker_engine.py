@@ -11,10 +11,12 @@ import errno
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
+from docker.tls import TLSConfig
 from requests.exceptions import RequestException, Timeout
 from urllib3.exceptions import HTTPError
 
@@ -34,10 +36,15 @@ LOOKS_CLOSED = (
 
 
 class DockerEngine:
-    """The engine at an address, `unix:///…` or `tcp://host:port`. Nothing is connected to before the first call."""
+    """The engine at an address, `unix:///…` or `tcp://host:port`. Nothing is connected to before the first call.
 
-    def __init__(self, address: str) -> None:
+    With `certificates` it is asked by TLS: a folder with `ca.pem`, and with `cert.pem` and `key.pem` where it asks who
+    we are. Raises Refused where they do not do.
+    """
+
+    def __init__(self, address: str, certificates: Path | None = None) -> None:
         self._address = address
+        self._tls = False if certificates is None else _encryption(address, certificates)
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="docker")
         self._api: docker.APIClient | None = None
 
@@ -80,14 +87,40 @@ class DockerEngine:
     def _run(self, work: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer:
         try:
             if self._api is None:
-                self._api = docker.APIClient(
-                    self._address, version="auto", timeout=ANSWERS_WITHIN, max_pool_size=AT_ONCE
+                self._api = _Client(
+                    self._address,
+                    version="auto",
+                    timeout=ANSWERS_WITHIN,
+                    max_pool_size=AT_ONCE,
+                    tls=self._tls,
                 )
             return work(self._api, *arguments)
         except APIError as error:
             raise _told(error) from error
         except (DockerException, RequestException, HTTPError, OSError) as error:
             raise _silent(self._address, error) from error
+
+
+class _Client(docker.APIClient):  # type: ignore[misc]  # docker has no types
+    """Believes whom it is told to believe. Else `REQUESTS_CA_BUNDLE`, which is for something else, would count more."""
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        told = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, told, cert)
+
+
+def _encryption(address: str, folder: Path) -> TLSConfig:
+    if not address.startswith("tcp://"):
+        raise Refused(
+            f"PLACET_DOCKER_CERT_PATH is set, and the engine is at {address}",
+            fix="take it out, or name a tcp://",
+        )
+    ca, certificate, key = (folder / each for each in ("ca.pem", "cert.pem", "key.pem"))
+    for each in (ca, *((certificate, key) if certificate.exists() or key.exists() else ())):
+        if not each.is_file():
+            raise Refused(f"PLACET_DOCKER_CERT_PATH: there is no {each}", fix="put it there, in PEM")
+    shows = (str(certificate), str(key)) if certificate.exists() else None
+    return TLSConfig(ca_cert=str(ca), client_cert=shows, verify=True)
 
 
 def if_there(work: Callable[[], Answer]) -> Answer | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 
 import aiohttp
@@ -23,6 +24,8 @@ def why_silent(error: Exception) -> str | None:
             return "no machine is known by that name"
         if isinstance(cause, TimeoutError) and not cause.errno:
             return TOO_LATE
+        if isinstance(cause, ssl.SSLError):
+            return _in_tls(cause)
     if number := errno_of(error):
         return os.strerror(number).lower()
     hung_up = (ConnectionError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)
@@ -30,7 +33,17 @@ def why_silent(error: Exception) -> str | None:
 
 
 def errno_of(error: Exception) -> int | None:
-    return next((each.errno for each in causes_of(error) if isinstance(each, OSError) and each.errno), None)
+    """Of OpenSSL's numbers none is the system's."""
+    told = (
+        each for each in causes_of(error) if isinstance(each, OSError) and not isinstance(each, ssl.SSLError)
+    )
+    return next((each.errno for each in told if each.errno), None)
+
+
+def _in_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate does not hold: {error.verify_message}"
+    return f"no TLS comes about: {(error.reason or 'it hung up').lower().replace('_', ' ')}"
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter
@@ -96,9 +97,15 @@ class Console:
     itself does, if that is another address."""
 
     def __init__(
-        self, url: str, clock: Clock, provider: SigningIn | None = None, *, asks: str | None = None
+        self,
+        url: str,
+        clock: Clock,
+        provider: SigningIn | None = None,
+        *,
+        asks: str | None = None,
+        authority: Path | None = None,
     ) -> None:
-        self._platform = Platform(asks or url)
+        self._platform = Platform(asks or url, authority)
         self._provider = provider
         self._views = Views(clock)
         self._door = Door(self._platform, self._views)

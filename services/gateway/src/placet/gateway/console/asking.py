@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import httpx
 
 from placet.client import Client, Connection
+from placet.errors import Refused
 from placet.events.turns import Turns
 from placet.rules import Policy
 from placet.rules.loading import read
@@ -28,10 +31,12 @@ _PATIENCE = 2.0
 
 
 class Platform:
-    """`url` is where all services are, as one: the edge, or the embedded platform itself."""
+    """`url` is where all services are, as one: the edge, or the embedded platform itself. `authority` is a file with
+    who signs for it, beside those who are believed otherwise; raises Refused for one that cannot be read."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, authority: Path | None = None) -> None:
         self.url = url.rstrip("/")
+        self._believes = None if authority is None else _believing(authority)
         self._working = _OneEach(_WORKING)
         self._comparing = _OneEach(_COMPARED_AT_ONCE)
         self._reading = Turns(_READ_AT_ONCE)
@@ -40,7 +45,9 @@ class Platform:
 
     async def start(self) -> None:
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=20, keepalive_expiry=30)
-        self._transport = httpx.AsyncHTTPTransport(limits=limits, retries=1)
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=True if self._believes is None else self._believes, limits=limits, retries=1
+        )
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -75,6 +82,16 @@ class Platform:
     def as_whom(self, token: str | None) -> Client:
         """Raises Unreadable for what can be no token."""
         return Client(Connection(url=self.url, token=token), patience=_PATIENCE, transport=self.transport)
+
+
+def _believing(authority: Path) -> ssl.SSLContext:
+    believes = ssl.create_default_context()
+    try:
+        believes.load_verify_locations(authority)
+    except OSError as error:  # and SSLError is one
+        why = "it has no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise Refused(f"PLACET_API_CA: {authority} cannot be read: {why}") from error
+    return believes
 
 
 class _OneEach:
