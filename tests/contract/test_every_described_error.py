@@ -8,7 +8,7 @@ error that neither has seen fails here, and so does a case that the document doe
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,9 +20,10 @@ import pytest
 import pytest_asyncio
 from placet.cli import platform as embedded
 from placet.errors import Unavailable
-from placet.events import ServiceRunner, Wiring
+from placet.events import Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.http import Face, http_app
+from placet.events.projection import ProjectionRunner
 from placet.events.testing import ManualClock
 from placet.gateway.cloud_events import BATCH
 from placet.trust import SigningKey, tokens
@@ -38,6 +39,7 @@ from tests.unit.gateway import test_exceptions_api as of_exceptions
 from tests.unit.gateway import test_policies_api as of_policies
 from tests.unit.gateway import test_reports_api as of_reports
 from tests.unit.gateway import test_revoking as of_revoking
+from tests.unit.gateway import test_sharing_api as of_sharing
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, knows_source, live
 from tests.unit.gateway.roads import APPROVED, SOURCE, awaited
 from tests.unit.gateway.test_reports_reading import cloud_event
@@ -59,21 +61,26 @@ VALUES = {
     "release": "7",
     "service": "gateway",
     "team": "nobody",
+    "to": NOBODY,
 }
 """What each parameter of a path is; nothing is there by these names but the service."""
+PRIVATE = "secret"
+"""A project on which somebody has a role who asks for nothing here."""
+OF_AUDITORS = tuple(f"/v1/audit/{of}" for of in ("state", "why", "approvals", "exceptions", "expiring"))
+OF_THE_WHOLE_LOG = ("/v1/audit/entries", "/v1/audit/tile/entries/{number}")
 MORE: Mapping[tuple[str, str], dict[str, Any]] = {
     ("GET", "/v1/events"): {"params": {"follow": True, "after": 99}},
     ("GET", "/v1/audit/proof"): {"params": {"position": 1}},
     ("GET", "/v1/audit/bundle"): {"params": {"project": "nobody"}},
     ("GET", "/v1/audit/projects"): {"params": {"position": 99}},
-    **{
-        ("GET", f"/v1/audit/{of}"): {"params": {"project": "nobody"}}
-        for of in ("state", "why", "approvals", "exceptions", "expiring")
-    },
+    **{("GET", path): {"params": {"project": "nobody"}} for path in OF_AUDITORS},
     ("POST", "/v1/commands"): {"json": {"command": "stop", "project": "nobody"}},
     ("POST", "/v1/certificates/{id}/revoke"): {"json": {"reason": "it harms"}},
     ("POST", "/v1/certificates/{id}/review"): {"json": {"found": "nothing"}},
     ("PUT", "/v1/models/{project}/hold"): {"json": {"reason": "a case"}},
+    ("PUT", "/v1/models/{project}/members"): {"json": {"to": "team:nobody", "role": "viewer"}},
+    ("PUT", "/v1/teams/{team}"): {"json": {"members": ["nobody"]}},
+    ("PUT", "/v1/teams/{team}/members"): {"json": {"person": "nobody"}},
     ("POST", "/v1/models/{project}/assessments"): {
         "json": {"questionnaire": "algorithmic-impact", "answers": {}}
     },
@@ -196,6 +203,7 @@ async def everything(
             stores=stores,
             described=Described(face.rest.openapi()),
         )
+        await has_a_private_project(all_services, [each.service for each in runners])
         all_services.exhausted = all_services.token("auditor")
         for _ in range(10):
             await all_services.ask("GET", "/v1/me", all_services.exhausted)
@@ -203,12 +211,38 @@ async def everything(
         yield all_services
 
 
+async def has_a_private_project(to: AllServices, services: Sequence[Service]) -> None:
+    """The gateway says so, and each of the others hears it."""
+    for method, path, body in (
+        ("POST", "/v1/tokens", {"as": "Ada", "roles": ["scientist"]}),
+        ("PUT", f"/v1/models/{PRIVATE}/members", {"to": "Ada", "role": "owner"}),
+        ("PUT", f"/v1/models/{PRIVATE}/private", None),
+    ):
+        answer = await to.ask(method, path, to.token("admin"), json=body)
+        assert answer.is_success, answer.text
+    [gateway] = [each for each in services if each.name == "gateway"]
+    said = await gateway.wiring.store.read_all(0, 100)
+    for service in (each for each in services if each is not gateway):
+        for each in said:
+            event = service.reaction.read(service.wiring, each.event.raw)
+            await hear(service, Heard(event=event, epoch="1", position=each.position))
+        for projection in service.projections:
+            await ProjectionRunner(service.name, service.wiring, projection).rebuild()
+
+
+async def hear(service: Service, heard: Heard[Any]) -> None:
+    async def change(work: UnitOfWork) -> None:
+        await service.reaction([heard], work)
+
+    await transact(service.wiring, service.name, Context.after(heard.event, service.name), change)
+
+
 async def nobody_known(to: AllServices, method: str, path: str) -> httpx.Response:
     return await to.ask(method, path, None)
 
 
 async def not_allowed(to: AllServices, method: str, path: str) -> httpx.Response:
-    """The gateway lets nobody in whom the provider gives no role of ours; the others look at roles of our own."""
+    """A scientist has not the roles that some calls take; whom the provider gives no role of ours has none anywhere."""
     answer = await to.ask(method, path, to.token("scientist"), **FOR_SOME.get(path, {}))
     if answer.status_code == 403:
         return answer
@@ -276,6 +310,52 @@ def case(method: str, path: str, status: int) -> Callable[[Case], Case]:
 async def as_admin(gateway: Gateway, method: str, path: str, **more: Any) -> httpx.Response:
     async with gateway.http() as http:
         return await http.request(method, path, **more)
+
+
+@case("DELETE", "/v1/teams/{team}", 409)
+async def a_team_is_disbanded_that_has_a_role(gateway: Gateway) -> httpx.Response:
+    await of_sharing.somebody(gateway, "ada")
+    await of_sharing.share(gateway, "ada", "owner")
+    await as_admin(gateway, "PUT", "/v1/teams/fraud", json={})
+    await of_sharing.share(gateway, "team:fraud", "deployer")
+    return await as_admin(gateway, "DELETE", "/v1/teams/fraud")
+
+
+@case("PUT", "/v1/teams/{team}", 422)
+async def a_team_is_made_of_who_is_called_otherwise(gateway: Gateway) -> httpx.Response:
+    await of_sharing.somebody(gateway, "ada")
+    return await as_admin(gateway, "PUT", "/v1/teams/fraud", json={"members": ["ADA"]})
+
+
+@case("PUT", "/v1/teams/{team}/members", 422)
+async def who_is_called_otherwise_joins_a_team(gateway: Gateway) -> httpx.Response:
+    await of_sharing.somebody(gateway, "ada")
+    await as_admin(gateway, "PUT", "/v1/teams/fraud", json={})
+    return await as_admin(gateway, "PUT", "/v1/teams/fraud/members", json={"person": "ADA"})
+
+
+@case("PUT", "/v1/models/{project}/members", 409)
+async def the_first_role_is_no_owner_s(gateway: Gateway) -> httpx.Response:
+    await of_sharing.somebody(gateway, "ada")
+    return await as_admin(gateway, "PUT", of_sharing.MEMBERS, json={"to": "ada", "role": "viewer"})
+
+
+@case("PUT", "/v1/models/{project}/members", 422)
+async def who_is_called_otherwise_is_given_a_role(gateway: Gateway) -> httpx.Response:
+    await of_sharing.somebody(gateway, "ada")
+    return await as_admin(gateway, "PUT", of_sharing.MEMBERS, json={"to": "ADA", "role": "owner"})
+
+
+@case("DELETE", "/v1/models/{project}/members/{to}", 409)
+async def the_last_owner_leaves(gateway: Gateway) -> httpx.Response:
+    ada = await of_sharing.somebody(gateway, "ada")
+    await of_sharing.share(gateway, "ada", "owner")
+    return await ada.http.delete(f"{of_sharing.MEMBERS}/{ada.person}")
+
+
+@case("PUT", "/v1/models/{project}/private", 409)
+async def what_nobody_owns_is_made_private(gateway: Gateway) -> httpx.Response:
+    return await as_admin(gateway, "PUT", of_sharing.PRIVATE)
 
 
 @case("POST", "/v1/commands", 409)
@@ -473,6 +553,22 @@ async def test_what_is_alike_of_many_calls_is_answered_as_described(
             continue
         answer = await ALIKE[status](everything, method, path)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+        everything.described.must_allow(answer)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_who_reads_of_a_private_project_without_a_role_is_refused_as_described(
+    everything: AllServices,
+) -> None:
+    named = {"project": PRIVATE}
+    for method, path, call in everything.described.calls():
+        names = {each["name"] for each in call.get("parameters", ())}
+        if method != "GET" or ("project" not in names and path not in OF_THE_WHOLE_LOG):
+            continue
+        more = {"values": named} if "{project}" in path else {"params": named} if "project" in names else {}
+        answer = await everything.ask(method, path, everything.token("scientist"), **more)
+        assert answer.status_code == 403, f"{path}: {answer.text}"
+        assert path in OF_AUDITORS or answer.json()["rule"] == "project.role", path
         everything.described.must_allow(answer)
 
 

@@ -60,6 +60,13 @@ include-path = ["/v1/events", "/v1/operations/{{id}}/events"] # streams: where n
 request-timeout = 1
 
 [[operations]]
+# 503 also: each person has one archive at a time, and its turn ends a moment after whoever asked has all of it
+include-path = "/v1/audit/bundle"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 503]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422, 503]
+checks.negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 409, 413, 422, 503]
+
+[[operations]]
 # 400 also for what is well written: an `after` is the `next` of a page that there was
 include-path = ["/v1/advisories", "/v1/policies", "/v1/questionnaires", "/v1/audit/approvals",
     "/v1/audit/exceptions", "/v1/audit/expiring"]
@@ -76,7 +83,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 
 # 400 also for a whole number that is written as 50.0, which no JSON Schema tells from 50; and for a name with what is
 # not seen, which ECMAScript's patterns know and the ones that text is made from do not
 include-path = ["/v1/quotas/teams/{{team}}", "/v1/quotas/projects/{{project}}", "/v1/tokens", "/v1/commands",
-    "/v1/webhooks", "/v1/webhooks/{{id}}/enable"]
+    "/v1/webhooks", "/v1/webhooks/{{id}}/enable", "/v1/teams/{{team}}", "/v1/teams/{{team}}/members",
+    "/v1/models/{{project}}/members"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 403, 404, 409, 413, 422]
 
 [[operations]]

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from placet.builder.projections import sharing
 from placet.builder.queries import is_revoked, is_under_way
-from placet.errors import Unauthenticated, Unavailable, Unknown, Unreadable
+from placet.errors import Forbidden, Unauthenticated, Unavailable, Unknown, Unreadable
 from placet.events.described import errors, text
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
@@ -55,7 +55,7 @@ def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Pa
     api = APIRouter(
         prefix="/v1",
         tags=["builds"],
-        responses=errors(Unreadable, Unauthenticated, Unavailable),
+        responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
         dependencies=[Depends(reader), Depends(known_parameters)],
     )
 

@@ -16,7 +16,7 @@ from placet.deployer.placements import Placements
 from placet.deployer.ports import ModelHost, Probe, instance_id
 from placet.deployer.projections import sharing
 from placet.deployer.room import Amount, NoRoom, Quota, Room, Usage, no_containers, no_room, usage
-from placet.errors import Unauthenticated, Unavailable, Unknown, Unreadable
+from placet.errors import Forbidden, Unauthenticated, Unavailable, Unknown, Unreadable
 from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAccepted
 from placet.events.contracts.shapes import Resources
 from placet.events.described import answers, errors, text
@@ -61,7 +61,7 @@ def router(
     api = APIRouter(
         prefix="/v1",
         tags=["models"],
-        responses=errors(Unreadable, Unauthenticated, Unavailable),
+        responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
         dependencies=[Depends(access.require), Depends(known_parameters)],
     )
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from placet.events.contracts.shapes import ProjectRole
+
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="in RFC 3339")]
 Next = Annotated[str | None, Field(description="what to give as `after` for the page that follows")]
 CertificateStanding = Literal["valid", "suspended", "revoked", "expired", "none"]
@@ -658,17 +660,39 @@ class Quotas(BaseModel):
 
 class Team(BaseModel):
     team: str
-    projects: list[str]
+    members: list[Person]
+
+
+class ListedTeam(Team):
+    projects: list[str] = Field(description="those that count for its quota")
 
 
 class Teams(BaseModel):
-    teams: list[Team]
+    teams: list[ListedTeam]
     next: Next
 
 
 class ProjectOfTeam(BaseModel):
     project: str
     team: str
+
+
+class Member(BaseModel):
+    """Of a project."""
+
+    to: str = Field(description="person:…, or team: and its name")
+    name: str | None
+    role: ProjectRole
+    grantedBy: Person
+    grantedAt: Time
+
+
+class Members(BaseModel):
+    project: str
+    private: bool
+    members: list[Member]
+    yourRole: ProjectRole | None
+    youMayShare: bool
 
 
 class Facts(BaseModel):

@@ -15,7 +15,7 @@ from placet.metadata.queries import Queries
 from placet.trust.tokens import Token
 
 AUDITORS = frozenset({"compliance", "auditor", "admin"})
-ERRORS = errors(Unreadable, Unauthenticated, Unavailable)
+ERRORS = errors(Unreadable, Unauthenticated, Forbidden, Unavailable)
 """Of every call of this service."""
 
 

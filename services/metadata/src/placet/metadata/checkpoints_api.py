@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import PlainTextResponse, Response
 
-from placet.errors import Forbidden, Refused, Unknown, Unreadable
+from placet.errors import Refused, Unknown, Unreadable
 from placet.events.described import answers, errors, file
 from placet.events.known_fields import known_parameters
 from placet.metadata import answers as shapes
@@ -125,7 +125,7 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
     @api.get(
         "/tile/entries/{number:path}",
         response_class=Response,
-        responses=file("application/octet-stream") | errors(Unknown, Forbidden),
+        responses=file("application/octet-stream") | errors(Unknown),
     )
     async def get_entries_tile(number: str, who: Token = caller) -> Response:
         """256 leaves, each with its length before it; of a tile that is not full `….p/WIDTH`. For those from whom no

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic.json_schema import SkipJsonSchema
 
-from placet.errors import Forbidden, Unknown, Unreadable
+from placet.errors import Unknown, Unreadable
 from placet.events import Clock
 from placet.events.codec import moment, timestamp
 from placet.events.contracts import certifier, deployer, gateway
@@ -84,7 +84,7 @@ def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit",
         tags=["audit"],
-        responses=ERRORS | errors(Forbidden),
+        responses=ERRORS,
         dependencies=[Depends(auditor), Depends(known_parameters)],
     )
 

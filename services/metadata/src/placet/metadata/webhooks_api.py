@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi import Path as InPath
 from pydantic import Field
 
-from placet.errors import Conflict, Forbidden, Refused, Unknown
+from placet.errors import Conflict, Refused, Unknown
 from placet.events.bounded_body import BoundedRoute
 from placet.events.described import answers, errors
 from placet.events.known_fields import KnownFields, known_parameters
@@ -51,7 +51,7 @@ def router(*, reader: Reader, subscribing: Subscribing) -> APIRouter:
         prefix="/v1/webhooks",
         tags=["webhooks"],
         route_class=BoundedRoute,
-        responses=ERRORS | errors(Forbidden),
+        responses=ERRORS,
         dependencies=[Depends(known_parameters)],
     )
     caller = Depends(reader)
