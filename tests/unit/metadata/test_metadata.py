@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events import Gap, Heard, ServiceRunner
 from placet.events.contracts.gateway import ErasureRequested, TokenRevoked
-from placet.events.contracts.metadata import GapDetected
+from placet.events.contracts.metadata import AccessDenied, GapDetected
 from placet.events.http import http_app
 from placet.events.problems import speak_problems
 from placet.events.testing import given
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.metadata.access import reader
 from placet.metadata.api import router
 from placet.metadata.domain import LOG, NoteGap
@@ -434,7 +435,11 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     speak_problems(app)
     away: Any = Away()
     keys, queries = KeySet.load(tmp_path / "tokens.json"), Queries(away)
-    admitted = reader(callers=Callers(lambda: keys, metadata.alone.clock), queries=queries)
+    admitted = reader(
+        callers=Callers(lambda: keys, metadata.alone.clock),
+        queries=queries,
+        denials=Denials(metadata.alone.wiring, AccessDenied),
+    )
     store = metadata.alone.wiring.store
     app.include_router(router(reader=admitted, queries=queries, store=store, tail=Tail(queries, store)))
     headers = {"Authorization": f"Bearer {metadata.token()}"}
