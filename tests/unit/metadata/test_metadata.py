@@ -411,6 +411,7 @@ async def test_the_log_is_for_those_with_a_token_that_was_not_revoked(metadata: 
         await metadata.read("/v1/events", 401)
         async with metadata.alone.http(metadata.token("token-2")) as http:
             assert (await http.get("/v1/events")).status_code == 200
+            assert 'placet_denied_requests_total{reason="token.revoked"' in (await http.get("/metrics")).text
 
 
 async def test_the_log_is_not_for_who_was_erased_by_whichever_token(metadata: Metadata) -> None:
