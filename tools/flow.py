@@ -37,7 +37,10 @@ NOBODY_ACTS: Mapping[type, str] = {
     gateway.HoldPlaced: "the gateway keeps by itself what is held",
     gateway.HoldLifted: "the gateway removes by itself what is held no more, once its time is over",
     gateway.PersonErased: "for the log: the gateway has removed by itself what lay in the registry",
-    gateway.AccessDenied: "for people, who read it in the log or are told by whatever subscribes to it",
+    **dict.fromkeys(
+        (each.AccessDenied for each in (gateway, certifier, builder, indexer, deployer, metadata)),
+        "for people, who read it in the log or are told by whatever subscribes to it",
+    ),
     gateway.TokenIssued: "a token proves itself by its signature; only its end has to be told",
     gateway.ReviewGiven: "the gateway shows the review as owed no more; what was served is over by then, or stands",
     certifier.ReviewOwed: "it asks people: the gateway shows it until somebody has looked",
@@ -491,12 +494,15 @@ def _false_steps(found: Sequence[Edge], roads: Sequence[Road]) -> Iterator[str]:
                 yield f"{road.title}: {before.service} and {after.service} do not meet"
 
 
-# Who says it: the functions that make an event, read from the sources.
+# Who says it: the functions that make an event, or give its type to what makes it, read from the sources.
+
+_MAKES = frozenset({"Denials"})
+"""Of libraries: they make events of the types that they are given."""
 
 
 @cache
 def _makers(service: str) -> Mapping[str, tuple[Place, ...]]:
-    """By class name: the functions of a service that call it."""
+    """By class name: the functions of a service that call it, or give it to what does."""
     found: dict[str, list[Place]] = {}
     sources = workspace.ROOT / "services" / service / "src"
     for file in sorted(sources.rglob("*.py")):
@@ -512,6 +518,8 @@ def _calls(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, str]]:
         match node:
             case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if inside:
                 yield inside, called
+                if called in _MAKES:
+                    yield from ((inside, given.id) for given in node.args if isinstance(given, ast.Name))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not inside.endswith(
             ")"
         ):

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -18,16 +17,13 @@ from typing import Any, get_args
 import httpx
 import pytest
 import pytest_asyncio
-from placet.cli import platform as embedded
-from placet.errors import Unavailable
-from placet.events import Context, Heard, Service, ServiceRunner, UnitOfWork, Wiring, transact
-from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events.http import Face, http_app
+from placet.events import Context, Heard, Service, UnitOfWork, transact
 from placet.events.projection import ProjectionRunner
 from placet.events.testing import ManualClock
 from placet.gateway.cloud_events import BATCH
-from placet.trust import SigningKey, tokens
+from placet.trust import tokens
 
+from tests.support.all_services import UNKNOWN, AllServices, all_services
 from tests.support.described import Described
 from tests.support.oidc_provider import CLIENT, OidcProvider, running
 from tests.unit.assessments.test_examining import SURVEY
@@ -48,22 +44,6 @@ from tools import workspace
 Call = tuple[str, str, int]
 """Method, path and status."""
 
-UNKNOWN = f"sha256:{'f' * 64}"
-NOBODY = "person:00000000-0000-7000-8000-0000000000ff"
-VALUES = {
-    "digest": UNKNOWN,
-    "id": "00000000-0000-7000-8000-0000000000ff",
-    "kind": "incident",
-    "level": "0",
-    "number": "000",
-    "person": NOBODY,
-    "project": "nobody",
-    "release": "7",
-    "service": "gateway",
-    "team": "nobody",
-    "to": NOBODY,
-}
-"""What each parameter of a path is; nothing is there by these names but the service."""
 PRIVATE = "secret"
 """A project on which somebody has a role who asks for nothing here."""
 OF_AUDITORS = tuple(f"/v1/audit/{of}" for of in ("state", "why", "approvals", "exceptions", "expiring"))
@@ -97,56 +77,11 @@ BY_DIGEST = ("/v1/sources/{digest}", "/v1/advisories/{digest}")
 """Calls that look at how long a body says it is, before they read it."""
 
 
-class AwayStore:
-    """A store whose database may go away."""
-
-    is_away = False
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        if self.is_away:
-            raise Unavailable("the database is away")
-        return getattr(self._store, name)
-
-
 @dataclass(kw_only=True)
-class AllServices:
-    """Of one process, and none of them at work."""
-
-    face: Face
-    clock: ManualClock
-    key: SigningKey
+class Everything(AllServices):
     provider: OidcProvider
-    stores: list[AwayStore]
-    described: Described
-    exhausted: str = field(init=False)
+    exhausted: str
     """The token of somebody who has asked as often as one may."""
-
-    def token(self, *roles: tokens.Role) -> str:
-        """Of a new person."""
-        id = f"00000000-0000-7000-8000-{next(_NUMBERS):012d}"
-        return tokens.issue(
-            id=id,
-            person=f"person:{id}",
-            roles=frozenset(roles),
-            now=self.clock.now(),
-            lifetime=timedelta(hours=1),
-            key=self.key,
-        )
-
-    async def ask(self, method: str, path: str, token: str | None, **more: Any) -> httpx.Response:
-        values = VALUES | more.pop("values", {})
-        transport = httpx.ASGITransport(self.face, raise_app_exceptions=False)
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://placet") as http:
-            return await http.request(
-                method, path.format(**values), **{**more, "headers": headers | more.get("headers", {})}
-            )
-
-
-_NUMBERS = iter(range(1, 1000000))
 
 
 @pytest.fixture(scope="module")
@@ -163,52 +98,22 @@ def provider(clock: ManualClock) -> Iterator[OidcProvider]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def everything(
     clock: ManualClock, provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[AllServices]:
-    data = tmp_path_factory.mktemp("described")
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {
-            "READS_PER_SECOND": "1",
-            "WRITES_PER_SECOND": "1",
-            "FAILURES_PER_SECOND": "0",
-            "MAX_SOURCE_BYTES": "65536",
-            "OIDC_ISSUER": provider.issuer,
-            "OIDC_CLIENT_ID": CLIENT,
-        }.items():
-            environment.setenv(f"PLACET_{name}", value)
-        parts = embedded._parts(data, "http://placet")
-    async with AsyncExitStack() as stack:
-        hub, stores, runners = InProcessHub(), [], []
-        for part in parts:
-            wiring = await Wiring.embedded(
-                part.name,
-                data=data / "log",
-                hub=hub,
-                tables=part.tables,
-                logs=part.logs,
-                clock=clock,
-                is_kept=False,
-            )
-            stack.push_async_callback(wiring.store.close)
-            stores.append(AwayStore(wiring.store))
-            service = await part.build(replace(wiring, store=stores[-1]))
-            for step in service.close:
-                stack.push_async_callback(step)
-            runners.append(ServiceRunner(service))
-        face = http_app("placet", runners, version="1")
-        all_services = AllServices(
-            face=face,
-            clock=clock,
-            key=SigningKey.load(data / "keys" / "tokens.pem"),
-            provider=provider,
-            stores=stores,
-            described=Described(face.rest.openapi()),
-        )
-        await has_a_private_project(all_services, [each.service for each in runners])
-        all_services.exhausted = all_services.token("auditor")
+) -> AsyncIterator[Everything]:
+    settings = {
+        "READS_PER_SECOND": "1",
+        "WRITES_PER_SECOND": "1",
+        "FAILURES_PER_SECOND": "0",
+        "MAX_SOURCE_BYTES": "65536",
+        "OIDC_ISSUER": provider.issuer,
+        "OIDC_CLIENT_ID": CLIENT,
+    }
+    async with all_services(tmp_path_factory.mktemp("described"), clock, settings) as services:
+        await has_a_private_project(services, list(services.services.values()))
+        exhausted = services.token("auditor")
         for _ in range(10):
-            await all_services.ask("GET", "/v1/me", all_services.exhausted)
-            await all_services.ask("POST", "/v1/me/token", all_services.exhausted)
-        yield all_services
+            await services.ask("GET", "/v1/me", exhausted)
+            await services.ask("POST", "/v1/me/token", exhausted)
+        yield Everything(**vars(services), provider=provider, exhausted=exhausted)
 
 
 async def has_a_private_project(to: AllServices, services: Sequence[Service]) -> None:
@@ -237,11 +142,11 @@ async def hear(service: Service, heard: Heard[Any]) -> None:
     await transact(service.wiring, service.name, Context.after(heard.event, service.name), change)
 
 
-async def nobody_known(to: AllServices, method: str, path: str) -> httpx.Response:
+async def nobody_known(to: Everything, method: str, path: str) -> httpx.Response:
     return await to.ask(method, path, None)
 
 
-async def not_allowed(to: AllServices, method: str, path: str) -> httpx.Response:
+async def not_allowed(to: Everything, method: str, path: str) -> httpx.Response:
     """A scientist has not the roles that some calls take; whom the provider gives no role of ours has none anywhere."""
     answer = await to.ask(method, path, to.token("scientist"), **FOR_SOME.get(path, {}))
     if answer.status_code == 403:
@@ -249,18 +154,18 @@ async def not_allowed(to: AllServices, method: str, path: str) -> httpx.Response
     return await to.ask(method, path, to.provider.token(groups=["payroll"]))
 
 
-async def not_there(to: AllServices, method: str, path: str) -> httpx.Response:
+async def not_there(to: Everything, method: str, path: str) -> httpx.Response:
     more = MORE.get((method, path), {})
     is_service = path.startswith("/v1/services")
     everybody = to.token(*get_args(tokens.Role))
     return await to.ask(method, path, everybody, values={"service": "nobody"} if is_service else {}, **more)
 
 
-async def not_readable(to: AllServices, method: str, path: str) -> httpx.Response:
+async def not_readable(to: Everything, method: str, path: str) -> httpx.Response:
     return await to.ask(method, path, to.token("admin"), params={"nobody": "1"})
 
 
-async def too_large(to: AllServices, method: str, path: str) -> httpx.Response:
+async def too_large(to: Everything, method: str, path: str) -> httpx.Response:
     headers = {"Content-Type": "application/zip" if path == "/v1/sources" else "application/json"}
     if path in BY_DIGEST:
         return await to.ask(
@@ -269,11 +174,11 @@ async def too_large(to: AllServices, method: str, path: str) -> httpx.Response:
     return await to.ask(method, path, to.token("admin"), headers=headers, content=b" " * (1024**2 + 1))
 
 
-async def too_often(to: AllServices, method: str, path: str) -> httpx.Response:
+async def too_often(to: Everything, method: str, path: str) -> httpx.Response:
     return await to.ask(method, path, to.exhausted)
 
 
-async def away(to: AllServices, method: str, path: str) -> httpx.Response:
+async def away(to: Everything, method: str, path: str) -> httpx.Response:
     for store in to.stores:
         store.is_away = True
     try:
@@ -283,7 +188,7 @@ async def away(to: AllServices, method: str, path: str) -> httpx.Response:
             store.is_away = False
 
 
-ALIKE: Mapping[int, Callable[[AllServices, str, str], Awaitable[httpx.Response]]] = {
+ALIKE: Mapping[int, Callable[[Everything, str, str], Awaitable[httpx.Response]]] = {
     400: not_readable,
     401: nobody_known,
     403: not_allowed,
@@ -544,7 +449,7 @@ async def test_what_takes_a_state_is_answered_as_described(
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("status", ALIKE)
 async def test_what_is_alike_of_many_calls_is_answered_as_described(
-    everything: AllServices, status: int
+    everything: Everything, status: int
 ) -> None:
     for method, path, call in everything.described.calls():
         if str(status) not in call["responses"] or not path.startswith("/v1/"):
@@ -558,7 +463,7 @@ async def test_what_is_alike_of_many_calls_is_answered_as_described(
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_who_reads_of_a_private_project_without_a_role_is_refused_as_described(
-    everything: AllServices,
+    everything: Everything,
 ) -> None:
     named = {"project": PRIVATE}
     for method, path, call in everything.described.calls():
@@ -573,7 +478,7 @@ async def test_who_reads_of_a_private_project_without_a_role_is_refused_as_descr
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_no_error_is_described_that_nothing_here_has_seen(everything: AllServices) -> None:
+async def test_no_error_is_described_that_nothing_here_has_seen(everything: Everything) -> None:
     described = {
         (method, path, int(status))
         for method, path, call in everything.described.calls()

@@ -60,6 +60,7 @@ _KINDS = {
     "Histogram": "histogram",
     "Summary": "summary",
     "Counter": "counter",
+    "CounterMetricFamily": "counter",
 }
 _SUFFIXES = {
     "gauge": ("",),

@@ -23,7 +23,7 @@ from placet.builder.subscriptions import HEARS, SAYS, SHOWS, reaction
 from placet.errors import Refused, Unavailable
 from placet.events import Service, Wiring, tables
 from placet.events.catalog import contract_of
-from placet.events.contracts.builder import BuildAccepted, BuildFailed, ImageBuilt, ImageReused
+from placet.events.contracts.builder import AccessDenied, BuildAccepted, BuildFailed, ImageBuilt, ImageReused
 from placet.events.contracts.gateway import (
     DeleteRequested,
     ErasureRequested,
@@ -38,6 +38,7 @@ from placet.events.jobs import Job
 from placet.events.testing import changed
 from placet.events.unit_of_work import Context
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.oci import ImageLayout
 from placet.trust import KeySet, SigningKey, tokens
 
@@ -155,7 +156,9 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
             routers=(
                 router(
                     reader=reader_of(
-                        callers=Callers(lambda: KeySet([key.public]), wiring.clock), store=wiring.store
+                        callers=Callers(lambda: KeySet([key.public]), wiring.clock),
+                        store=wiring.store,
+                        denials=Denials(wiring, AccessDenied),
                     ),
                     store=wiring.store,
                     log_of=workshop.log_of,

@@ -187,8 +187,9 @@ async def test_what_was_so_is_called_by_what_people_know_it_by(
         ),
     ],
 )
+@pytest.mark.parametrize("service", ["gateway", "builder"])
 async def test_who_was_denied_what_is_said_in_words(
-    auditor: httpx.AsyncClient, platform: FakePlatform, changes: dict[str, Any], said: str
+    auditor: httpx.AsyncClient, platform: FakePlatform, service: str, changes: dict[str, Any], said: str
 ) -> None:
     told = {
         "denial": "1",
@@ -205,7 +206,7 @@ async def test_who_was_denied_what_is_said_in_words(
         **changes,
     }
     denied = event(1, "access.denied") | {
-        "type": "placet.gateway.access.denied.v1",
+        "type": f"placet.{service}.access.denied.v1",
         "time": told["until"],
         "data": told,
     }

@@ -804,6 +804,7 @@ def test_every_event_is_evolved() -> None:
     )
     from placet.deployer.subscriptions import SAYS
 
-    # What was observed follows from no decision and changes nothing of a project.
-    assert {name(each) for each in everything} == {said.__name__ for said in SAYS} - {"ModelObserved"}
+    # What was observed and who was denied follows from no decision and changes nothing of a project.
+    others = {"ModelObserved", "AccessDenied"}
+    assert {name(each) for each in everything} == {said.__name__ for said in SAYS} - others
     PROJECT.fold(everything)

@@ -19,8 +19,8 @@ from placet.events.contracts.gateway import AccessDenied
 from placet.events.envelope import Recorded
 from placet.events.store import EventStore, Unit
 from placet.events.testing import ManualClock
-from placet.gateway.denials import MOST_SERIES, Denials
 from placet.gateway.projections import TABLES
+from placet.identity.denials import MOST_SERIES, Denials
 from starlette.requests import Request
 
 from tests.support.eventually import eventually
@@ -51,7 +51,7 @@ class Told:
 
     def __init__(self, wiring: Wiring, clock: ManualClock) -> None:
         self.wiring, self.clock = wiring, clock
-        self.denials = Denials(wiring)
+        self.denials = Denials(wiring, AccessDenied)
 
     def note(self, error: PlacetError, person: str | None = None, **what: Any) -> None:
         self.denials.note(asked(**what), error, person)
@@ -234,7 +234,7 @@ async def test_what_a_process_that_ends_has_counted_is_said_first(told: Told) ->
 
 async def test_nobody_waits_for_a_database_that_is_away_and_it_is_said_later(told: Told) -> None:
     store = Troubled(told.wiring.store)
-    denials = Denials(replace(told.wiring, store=cast("EventStore", store)))
+    denials = Denials(replace(told.wiring, store=cast("EventStore", store)), AccessDenied)
     store.trouble = "before"
     await denials.start()
     try:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from placet.events.testing import ManualClock
-from placet.gateway.limiting import BURST_SECONDS, Buckets, network_of
+from placet.gateway.limiting import BURST_SECONDS, Buckets
+from placet.identity.networks import network_of
 
 
 def taken(buckets: Buckets, clock: ManualClock, caller: str = "ada", of: int = 10_000) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 from placet.events.catalog import contract_of
-from placet.events.contracts import CATALOG, certifier, deployer, gateway, metadata
+from placet.events.contracts import CATALOG, builder, certifier, deployer, gateway, indexer, metadata
 from placet.events.contracts.shapes import DatasetRef, ReportedEvaluation, ReportedRun, RuleRef
 from placet.events.testing import changed
 from placet.metadata.entities import State
@@ -81,6 +81,11 @@ IDLE = (
     gateway.ProjectRestricted,
     gateway.ProjectOpened,
     gateway.AccessDenied,
+    certifier.AccessDenied,
+    builder.AccessDenied,
+    indexer.AccessDenied,
+    deployer.AccessDenied,
+    metadata.AccessDenied,
 )
 """What is no state of models: it was said of a window, of people and their data, of the room that they share, of who
 may do what and who was not let in, or of the log and who follows it."""

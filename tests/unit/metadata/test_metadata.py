@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from placet.errors import Conflict, Unavailable, Unreadable
 from placet.events import Gap, Heard, ServiceRunner
 from placet.events.contracts.gateway import ErasureRequested, TokenRevoked
-from placet.events.contracts.metadata import GapDetected
+from placet.events.contracts.metadata import AccessDenied, GapDetected
 from placet.events.http import http_app
 from placet.events.problems import speak_problems
 from placet.events.testing import given
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.metadata.access import reader
 from placet.metadata.api import router
 from placet.metadata.domain import LOG, NoteGap
@@ -410,6 +411,7 @@ async def test_the_log_is_for_those_with_a_token_that_was_not_revoked(metadata: 
         await metadata.read("/v1/events", 401)
         async with metadata.alone.http(metadata.token("token-2")) as http:
             assert (await http.get("/v1/events")).status_code == 200
+            assert 'placet_denied_requests_total{reason="token.revoked"' in (await http.get("/metrics")).text
 
 
 async def test_the_log_is_not_for_who_was_erased_by_whichever_token(metadata: Metadata) -> None:
@@ -434,7 +436,11 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     speak_problems(app)
     away: Any = Away()
     keys, queries = KeySet.load(tmp_path / "tokens.json"), Queries(away)
-    admitted = reader(callers=Callers(lambda: keys, metadata.alone.clock), queries=queries)
+    admitted = reader(
+        callers=Callers(lambda: keys, metadata.alone.clock),
+        queries=queries,
+        denials=Denials(metadata.alone.wiring, AccessDenied),
+    )
     store = metadata.alone.wiring.store
     app.include_router(router(reader=admitted, queries=queries, store=store, tail=Tail(queries, store)))
     headers = {"Authorization": f"Bearer {metadata.token()}"}

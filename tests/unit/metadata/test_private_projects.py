@@ -40,6 +40,11 @@ WHOLE = ("/v1/audit/entries", "/v1/audit/tile/entries/000.p/1")
 OF_IT = ("/v1/events?project=churn", "/v1/audit/entries?project=churn", "/v1/audit/bundle?project=churn")
 
 
+def denied(reason: str, status: int, count: int) -> str:
+    """As metrics tell it, which count what becomes events."""
+    return f'placet_denied_requests_total{{reason="{reason}",service="metadata",status="{status}"}} {count}.0'
+
+
 @pytest.fixture
 async def metadata(tmp_path: Path) -> AsyncIterator[Metadata]:
     async with a_log(tmp_path) as one:
@@ -71,6 +76,7 @@ async def test_what_is_private_is_left_out_of_pages_and_refused_where_it_is_name
                 assert (refused.status_code, refused.json()["rule"]) == (403, "project.role"), path
             assert (await http.get("/v1/audit/entries?project=wine")).status_code == 200
             assert (await http.get("/v1/audit/checkpoint")).status_code != 403
+            assert denied("project.role", 403, len(OF_IT) + len(WHOLE)) in (await http.get("/metrics")).text
         async with metadata.alone.http(metadata.token(role="auditor")) as http:
             for path in (*OF_IT, *WHOLE):
                 assert (await http.get(path)).status_code != 403, path

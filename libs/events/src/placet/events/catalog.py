@@ -46,7 +46,8 @@ def event(
     """Declare an event of `producer`. `upcasters[i]` lifts a payload of version i+1 to version i+2.
 
     The class becomes a msgspec struct: a replay makes millions of them, and a struct of plain values costs half of a
-    dataclass to decode and is nothing that the garbage collector has to walk over.
+    dataclass to decode and is nothing that the garbage collector has to walk over. A class of a shape that several
+    producers say (`shapes.Denial`) is one already.
     """
     if len(name.split(".")) != 2:
         raise ValueError(
@@ -56,19 +57,23 @@ def event(
         raise ValueError(f"{producer}.{name} v{version} needs {version - 1} upcasters, has {len(upcasters)}")
 
     def declare(cls: type[T]) -> type[T]:
-        body = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
-        # In the order of the canonical bytes, where the decoder finds each field at the first look.
-        body["__annotations__"] = dict(sorted(body.get("__annotations__", {}).items()))
-        made: type[Any] = types.new_class(
-            cls.__name__,
-            (msgspec.Struct,),
-            {"frozen": True, "kw_only": True, "gc": False},
-            lambda namespace: namespace.update(body),
-        )
+        made: type[Any] = cls if issubclass(cls, msgspec.Struct) else _struct(cls)
         made.__contract__ = Contract(producer=producer, name=name, version=version, upcasters=upcasters)
         return made
 
     return declare
+
+
+def _struct(cls: type) -> type[Any]:
+    body = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
+    # In the order of the canonical bytes, where the decoder finds each field at the first look.
+    body["__annotations__"] = dict(sorted(body.get("__annotations__", {}).items()))
+    return types.new_class(
+        cls.__name__,
+        (msgspec.Struct,),
+        {"frozen": True, "kw_only": True, "gc": False},
+        lambda namespace: namespace.update(body),
+    )
 
 
 def contract_of(payload: object) -> Contract:

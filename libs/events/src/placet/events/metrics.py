@@ -95,14 +95,29 @@ class Exposition:
     def __init__(self, runners: Sequence[ServiceRunner]) -> None:
         self._runners = runners
         self._registry = CollectorRegistry()
-        for each in (*_COUNTED, *(each for runner in runners for each in runner.service.counts)):
+        for each in _COUNTED:
             self._registry.register(each)
+        self._registry.register(_Counted([each for runner in runners for each in runner.service.counts]))
         ProcessCollector(registry=self._registry)
 
     async def text(self) -> bytes:
         read = CollectorRegistry()
         read.register(_Read(await _families(self._runners)))
         return generate_latest(self._registry) + generate_latest(read)
+
+
+class _Counted(Collector):
+    """What services count. What several of them count by one name is one family: Prometheus takes no second one."""
+
+    def __init__(self, counts: Sequence[Collector]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        found: dict[str, Metric] = {}
+        for family in (family for each in self._counts for family in each.collect()):
+            if (first := found.setdefault(family.name, family)) is not family:
+                first.samples.extend(family.samples)
+        return found.values()
 
 
 class _Read(Collector):

@@ -19,6 +19,7 @@ from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.projects import PROJECT_PATTERN
 from placet.trust.tokens import Token
 
@@ -33,20 +34,24 @@ Release = Annotated[int, InPath(ge=1, lt=2**31)]
 Reader = Callable[[Request], AsyncIterator[Token]]
 
 
-def reader_of(*, callers: Callers, store: EventStore) -> Reader:
+def reader_of(*, callers: Callers, store: EventStore, denials: Denials) -> Reader:
     """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked, and Forbidden where
     the path names a private project on which they have no role."""
     shares = Shares()
 
     async def reader(request: Request) -> AsyncIterator[Token]:
-        token = await callers.verify_bearer(request.headers.get("authorization"))
-        if await is_revoked(store, token.id, token.person):
-            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
-        if project := request.path_params.get("project"):
-            standing = await sharing.standing(store, project, token.person, token.teams)
-            standing.must("viewer", token.roles)
-        with shares.taken_by(token.person):
-            yield token
+        with denials.noted(request) as asking:
+            token = await callers.verify_bearer(request.headers.get("authorization"))
+            asking.person = token.person
+            if await is_revoked(store, token.id, token.person):
+                raise Unauthenticated(
+                    "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
+                )
+            if project := request.path_params.get("project"):
+                standing = await sharing.standing(store, project, token.person, token.teams)
+                standing.must("viewer", token.roles)
+            with shares.taken_by(token.person):
+                yield token
 
     return reader
 

@@ -20,8 +20,10 @@ from placet.builder.settings import BuilderSettings
 from placet.builder.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.contracts.builder import AccessDenied
 from placet.events.metrics import disk
 from placet.identity import Callers, provider_of
+from placet.identity.denials import Denials
 from placet.oci import open_registry
 from placet.trust import KeySet
 
@@ -56,7 +58,8 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
     )
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
-    reader = reader_of(callers=callers, store=wiring.store)
+    denials = Denials(wiring, AccessDenied)
+    reader = reader_of(callers=callers, store=wiring.store, denials=denials)
     return Service(
         name="builder",
         wiring=wiring,
@@ -69,5 +72,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         routers=(router(reader=reader, store=wiring.store, log_of=workshop.log_of),),
         admits=asynccontextmanager(reader),
         measures=(disk(settings.data_dir),),
-        close=(registry.close, callers.close),
+        counts=(denials,),
+        start=(denials.start,),
+        close=(registry.close, callers.close, denials.close),
     )

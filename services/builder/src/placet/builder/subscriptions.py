@@ -29,6 +29,7 @@ SAYS: tuple[type, ...] = (
     builder.ImageBuilt,
     builder.ImageReused,
     builder.BuildFailed,
+    builder.AccessDenied,
 )
 
 

@@ -45,8 +45,10 @@ from placet.certifier.standing import expire, give_sign_of_life
 from placet.certifier.subscriptions import HEARS, RECALLS, SAYS, SHOWS, reaction
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.contracts.certifier import AccessDenied
 from placet.events.service import Admits
 from placet.identity import Callers, provider_of
+from placet.identity.denials import Denials
 from placet.oci import open_registry
 from placet.rules import Engine, PolicySet, load_shipped, shipped_files
 from placet.trust import KeySet, OwnKeys
@@ -105,11 +107,12 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             ),
         )
     admits: Admits | None = None
+    denials = Denials(wiring, AccessDenied)
     if settings.token_keys is not None:
         token_keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
         callers = Callers(lambda: token_keys, wiring.clock, provider_of(settings, wiring.clock))
         close.append(callers.close)
-        admits = admission(callers=callers, store=wiring.store)
+        admits = admission(callers=callers, store=wiring.store, denials=denials)
     return Service(
         name="certifier",
         wiring=wiring,
@@ -143,5 +146,7 @@ async def build(settings: CertifierSettings, wiring: Wiring, ports: Ports | None
             ),
             Periodic(name="alive", every=ALIVE_EVERY, run=partial(give_sign_of_life, wiring)),
         ),
-        close=tuple(close),
+        counts=(denials,),
+        start=(denials.start,),
+        close=(*close, denials.close),
     )

@@ -70,6 +70,7 @@ SAYS: tuple[type, ...] = (
     certifier.AdvisoriesRejected,
     certifier.AssessmentScored,
     certifier.AssessmentRejected,
+    certifier.AccessDenied,
 )
 
 

@@ -25,6 +25,7 @@ from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.trust.tokens import Token
 
 Name = Annotated[str, InPath(max_length=200, pattern=r"^[ -~]+$")]
@@ -34,24 +35,29 @@ Release = Annotated[int | None, Query(ge=1, lt=2**31, description="the release t
 class Access:
     """Who is known may read, but for what is of a private project: that those who have a role on it, or read all."""
 
-    def __init__(self, callers: Callers, store: EventStore) -> None:
+    def __init__(self, callers: Callers, store: EventStore, denials: Denials) -> None:
         self._callers = callers
         self._store = store
+        self._denials = denials
         self._shares = Shares()
 
     async def require(self, request: Request) -> AsyncIterator[Token]:
         """Until the request is answered to its end. Raises `Unauthenticated` unless the header holds a valid token that
         was not revoked, `Forbidden` where the path or a parameter names a private project on which they have no role,
         `Unavailable` for one who has too many requests under way."""
-        token = await self._callers.verify_bearer(request.headers.get("authorization"))
-        if await queries.is_revoked(self._store, token.id, token.person):
-            raise Unauthenticated("the token was revoked", fix="ask an admin for a new one")
-        path = request.path_params.get("project")
-        for project in (*([path] if path else ()), *request.query_params.getlist("project")):
-            standing = await sharing.standing(self._store, project, token.person, token.teams)
-            standing.must("viewer", token.roles)
-        with self._shares.taken_by(token.person):
-            yield token
+        with self._denials.noted(request) as asking:
+            token = await self._callers.verify_bearer(request.headers.get("authorization"))
+            asking.person = token.person
+            if await queries.is_revoked(self._store, token.id, token.person):
+                raise Unauthenticated(
+                    "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
+                )
+            path = request.path_params.get("project")
+            for project in (*([path] if path else ()), *request.query_params.getlist("project")):
+                standing = await sharing.standing(self._store, project, token.person, token.teams)
+                standing.must("viewer", token.roles)
+            with self._shares.taken_by(token.person):
+                yield token
 
 
 def router(

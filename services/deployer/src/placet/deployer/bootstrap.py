@@ -42,7 +42,9 @@ from placet.deployer.vigil import Vigil
 from placet.errors import Refused, Unavailable
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.contracts.deployer import AccessDenied
 from placet.identity import Callers, provider_of
+from placet.identity.denials import Denials
 from placet.oci import Registry, open_registry
 
 if TYPE_CHECKING:
@@ -134,7 +136,9 @@ async def build(
     callers = Callers(
         cache(lambda: read_keys(settings.token_keys)), wiring.clock, provider_of(settings, wiring.clock)
     )
-    access = Access(callers, wiring.store)
+    denials = Denials(wiring, AccessDenied)
+    start.append(denials.start)
+    access = Access(callers, wiring.store, denials)
     return Service(
         name=SERVICE,
         wiring=wiring,
@@ -164,9 +168,9 @@ async def build(
         admits=asynccontextmanager(access.require),
         on_alive=vigil.on_alive,
         measures=tuple(measures(placements, wiring.clock, settings.data)),
-        counts=(MODEL_REQUESTS, MODEL_SECONDS, MODEL_DRIFT),
+        counts=(MODEL_REQUESTS, MODEL_SECONDS, MODEL_DRIFT, denials),
         start=tuple(start),
-        close=(*close, callers.close),
+        close=(*close, callers.close, denials.close),
     )
 
 

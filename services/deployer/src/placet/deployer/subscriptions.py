@@ -57,6 +57,7 @@ SAYS: tuple[type, ...] = (
     deployer.ModelScaled,
     deployer.ChangeRefused,
     deployer.ModelObserved,
+    deployer.AccessDenied,
 )
 
 

@@ -25,13 +25,14 @@ from placet.events import Actor, Clock
 from placet.events.contracts.shapes import ProjectRole
 from placet.events.described import errors
 from placet.events.shares import Shares
-from placet.gateway.denials import Denials
 from placet.gateway.lately import Lately
-from placet.gateway.limiting import Buckets, network_of
+from placet.gateway.limiting import Buckets
 from placet.gateway.queries import Queries
 from placet.gateway.settings import GatewaySettings
 from placet.gateway.standings import Hidden, Known
 from placet.identity import Callers
+from placet.identity.denials import Denials
+from placet.identity.networks import network_of
 from placet.trust.tokens import Role, Token
 
 ERRORS = errors(Unreadable, Unauthenticated, Forbidden, TooMany, Unavailable)
@@ -119,10 +120,9 @@ class Access:
         """The caller of `request`, until it is answered to its end. Raises Unauthenticated, Forbidden for one of a
         provider's people whose name is somebody else's, TooMany for who asks too often, and Unavailable for one who has
         too many under way."""
-        person: str | None = None
-        try:
+        with self._denials.noted(request) as asking:
             held = await self._held(request)
-            person = held.person
+            person = asking.person = held.person
             await self._must_be_welcome(request, held)
             self._must_not_ask_too_often(request, person)
             with self._shares.taken_by(person):
@@ -135,9 +135,6 @@ class Access:
                     expires=held.expires,
                     is_providers=held.name is not None,
                 )
-        except (Unauthenticated, Forbidden, TooMany) as denied:  # by this, or by what the caller asked for
-            self._denials.note(request, denied, person)
-            raise
 
     async def must(self, project: str, needed: ProjectRole, who: Known) -> None:
         """Of a project that only a row says. Raises Forbidden."""

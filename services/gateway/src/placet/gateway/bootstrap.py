@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.contracts.gateway import AccessDenied
 from placet.gateway.access import Access
 from placet.gateway.adapters.git_repositories import GitRepositories
 from placet.gateway.adapters.packing_processes import PackingProcesses
@@ -40,7 +41,6 @@ from placet.gateway.certificates_api import certificates_router
 from placet.gateway.commands import Commands
 from placet.gateway.console.app import Console, entrance, unset
 from placet.gateway.console.signing_in import SigningIn, client_of
-from placet.gateway.denials import Denials
 from placet.gateway.erasing import Erasing
 from placet.gateway.excepting import Excepting
 from placet.gateway.exceptions_api import exceptions_router
@@ -73,6 +73,7 @@ from placet.gateway.sharing_api import sharing_router
 from placet.gateway.subscriptions import HEARS, SAYS, reaction, recollection
 from placet.gateway.told_routes import ToldRoutes
 from placet.identity import Callers, provider_of
+from placet.identity.denials import Denials
 from placet.oci import open_registry
 from placet.projects import Limits
 from placet.rules import Engine, PolicySet, load_shipped
@@ -96,7 +97,7 @@ async def build(
     provider = provider_of(settings, wiring.clock)
     callers = Callers(lambda: own, wiring.clock, provider)
     close.append(callers.close)
-    denials = Denials(wiring)
+    denials = Denials(wiring, AccessDenied)
     lately = Lately[tuple[str, str], None](wiring.store.committed)
     access = Access(callers, queries, wiring.clock, settings, denials, lately)
     intake = Intake(wiring, queries, ports, max_bytes=settings.max_source_bytes)

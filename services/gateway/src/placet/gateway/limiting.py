@@ -10,7 +10,6 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address, ip_network
 
 BURST_SECONDS = 10
 """A bucket holds what comes in so many seconds: who was silent may ask so much at once."""
@@ -50,17 +49,3 @@ class Buckets:
             return math.ceil((1.0 - bucket.tokens) / self._rate)
         bucket.tokens -= 1.0
         return 0
-
-
-def network_of(address: str | None) -> str:
-    """What one caller is taken for who is known by an address alone: that of IPv4, and of IPv6 the network of 64 bits
-    that one host has for itself."""
-    try:
-        known = ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    if isinstance(known, IPv6Address):
-        if known.ipv4_mapped is not None:
-            return str(known.ipv4_mapped)
-        return str(ip_network((int(known), 64), strict=False))
-    return str(known)

@@ -24,6 +24,7 @@ from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.indexer import answers as shapes
 from placet.indexer import queries
 from placet.indexer.garbage import Collection
@@ -58,16 +59,17 @@ class Envelope(msgspec.Struct, frozen=True):
     events: list[Notification]
 
 
-def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
+def router(*, token: str, prefix: str, wiring: Wiring, denials: Denials) -> APIRouter:
     """`prefix` is in front of the names that the registry uses."""
 
-    def registry_only(request: Request) -> None:
+    async def registry_only(request: Request) -> None:
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(credentials.encode(), token.encode()):
-            raise Unauthenticated(
-                "this asks for the registry's token",
-                fix="set it in the registry's configuration: notifications.endpoints[].headers.Authorization",
-            )
+        with denials.noted(request):
+            if scheme.lower() != "bearer" or not hmac.compare_digest(credentials.encode(), token.encode()):
+                raise Unauthenticated(
+                    "this asks for the registry's token",
+                    fix="set it in the registry's configuration: notifications.endpoints[].headers.Authorization",
+                )
 
     api = APIRouter(
         prefix="/v1/registry",
@@ -92,16 +94,20 @@ def router(*, token: str, prefix: str, wiring: Wiring) -> APIRouter:
 Reader = Callable[[Request], AsyncIterator[Token]]
 
 
-def reader_of(*, callers: Callers, store: EventStore) -> Reader:
+def reader_of(*, callers: Callers, store: EventStore, denials: Denials) -> Reader:
     """Who asks, until they are answered. Raises Unauthenticated for a token that is none, or was revoked."""
     shares = Shares()
 
     async def reader(request: Request) -> AsyncIterator[Token]:
-        token = await callers.verify_bearer(request.headers.get("authorization"))
-        if await queries.is_revoked(store, token.id, token.person):
-            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
-        with shares.taken_by(token.person):
-            yield token
+        with denials.noted(request) as asking:
+            token = await callers.verify_bearer(request.headers.get("authorization"))
+            asking.person = token.person
+            if await queries.is_revoked(store, token.id, token.person):
+                raise Unauthenticated(
+                    "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
+                )
+            with shares.taken_by(token.person):
+                yield token
 
     return reader
 
@@ -113,7 +119,9 @@ def garbage_router(*, reader: Reader, collection: Collection) -> APIRouter:
         async with admitted(request) as token:
             if not token.roles & OPERATORS:
                 raise Forbidden(
-                    f"garbage is for the roles {', '.join(sorted(OPERATORS))}", fix="ask an admin for a token"
+                    f"garbage is for the roles {', '.join(sorted(OPERATORS))}",
+                    rule="access.role",
+                    fix="ask an admin for a token",
                 )
             yield token
 

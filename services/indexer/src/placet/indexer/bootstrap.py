@@ -11,8 +11,10 @@ from anyio import to_thread
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
+from placet.events.contracts.indexer import AccessDenied
 from placet.events.service import Admits
 from placet.identity import Callers, provider_of
+from placet.identity.denials import Denials
 from placet.indexer.adapters.oci_registry import RegistryImages
 from placet.indexer.adapters.registry_storage import RegistryStorage
 from placet.indexer.api import garbage_router, reader_of, router
@@ -34,10 +36,18 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
     reconciliation = Reconciliation(
         images=ports.images, wiring=wiring, patience=timedelta(seconds=settings.announce_seconds)
     )
+    denials = Denials(wiring, AccessDenied)
     notified = (
         ()
         if settings.notification_token is None
-        else (router(token=settings.notification_token, prefix=_prefix(settings.registry), wiring=wiring),)
+        else (
+            router(
+                token=settings.notification_token,
+                prefix=_prefix(settings.registry),
+                wiring=wiring,
+                denials=denials,
+            ),
+        )
     )
     collection = Collection(storage=ports.storage, wiring=wiring)
     asked = []
@@ -46,7 +56,7 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
         callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
         close.append(callers.close)
-        reader = reader_of(callers=callers, store=wiring.store)
+        reader = reader_of(callers=callers, store=wiring.store, denials=denials)
         asked.append(garbage_router(reader=reader, collection=collection))
         admits = asynccontextmanager(reader)
     days = settings.collect_days
@@ -68,7 +78,9 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run), *collecting),
         routers=(*notified, *asked),
         admits=admits,
-        close=tuple(close),
+        counts=(denials,),
+        start=(denials.start,),
+        close=(*close, denials.close),
     )
 
 

@@ -30,6 +30,7 @@ SAYS: tuple[type, ...] = (
     indexer.TagMoved,
     indexer.ImageCollected,
     indexer.SourceCollected,
+    indexer.AccessDenied,
 )
 
 

@@ -10,6 +10,7 @@ from placet.errors import Forbidden, Unauthenticated, Unavailable, Unreadable
 from placet.events.described import errors
 from placet.events.shares import Shares
 from placet.identity import Callers
+from placet.identity.denials import Denials
 from placet.identity.sharing import READ_ALL, Standing
 from placet.metadata.queries import Queries
 from placet.trust.tokens import Token
@@ -22,23 +23,30 @@ ERRORS = errors(Unreadable, Unauthenticated, Forbidden, Unavailable)
 Reader = Callable[[Request], AsyncIterator[Token]]
 
 
-def reader(*, callers: Callers, queries: Queries, roles: frozenset[str] | None = None) -> Reader:
+def reader(
+    *, callers: Callers, queries: Queries, denials: Denials, roles: frozenset[str] | None = None
+) -> Reader:
     """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked, and Forbidden for
     one with none of the `roles`, where only those may."""
     shares = Shares()
 
     async def admitted(request: Request) -> AsyncIterator[Token]:
-        token = await callers.verify_bearer(request.headers.get("authorization"))
-        if await queries.is_revoked(token.id, token.person):
-            raise Unauthenticated("this token was revoked", fix="ask an admin for a new one")
-        if roles is not None and not token.roles & roles:
-            raise Forbidden(
-                f"what was so at another time is for the roles {', '.join(sorted(roles))};"
-                f" this token has {', '.join(sorted(token.roles))}",
-                fix="ask an admin for a token: placet token create --as NAME --role …",
-            )
-        with shares.taken_by(token.person):
-            yield token
+        with denials.noted(request) as asking:
+            token = await callers.verify_bearer(request.headers.get("authorization"))
+            asking.person = token.person
+            if await queries.is_revoked(token.id, token.person):
+                raise Unauthenticated(
+                    "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
+                )
+            if roles is not None and not token.roles & roles:
+                raise Forbidden(
+                    f"what was so at another time is for the roles {', '.join(sorted(roles))};"
+                    f" this token has {', '.join(sorted(token.roles))}",
+                    rule="access.role",
+                    fix="ask an admin for a token: placet token create --as NAME --role …",
+                )
+            with shares.taken_by(token.person):
+                yield token
 
     return admitted
 
@@ -62,5 +70,6 @@ def must_have(token: Token, allowed: frozenset[str], doing: str) -> None:
         raise Forbidden(
             f"{doing} needs one of the roles {', '.join(sorted(allowed))}; this token has"
             f" {', '.join(sorted(token.roles))}",
+            rule="access.role",
             fix="ask an admin for a token: placet token create --as NAME --role …",
         )

@@ -9,9 +9,11 @@ from anyio import to_thread
 
 from placet.errors import Refused
 from placet.events import Context, Gap, Periodic, Service, UnitOfWork, Wiring, transact
+from placet.events.contracts.metadata import AccessDenied
 from placet.events.envelope import PLATFORM, Actor
 from placet.events.store import Signal
 from placet.identity import Callers, provider_of
+from placet.identity.denials import Denials
 from placet.metadata import api, bundles_api, checkpoints_api, history_api, webhooks_api
 from placet.metadata.access import AUDITORS, reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
@@ -74,8 +76,9 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     queries, tree, changed = Queries(wiring.store), Tree(wiring.store), Signal()
     tail = Tail(queries, wiring.store)
     bundling = Bundling(queries=queries, tree=tree, keys=ports.keys, evidence=ports.evidence)
-    admitted = reader(callers=callers, queries=queries)
-    auditor = reader(callers=callers, queries=queries, roles=AUDITORS)
+    denials = Denials(wiring, AccessDenied)
+    admitted = reader(callers=callers, queries=queries, denials=denials)
+    auditor = reader(callers=callers, queries=queries, denials=denials, roles=AUDITORS)
     histories = Histories(wiring.store, queries)
 
     async def note_gap(gap: Gap) -> None:
@@ -117,7 +120,9 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         measures=tuple(measures(wiring)),
         on_gap=note_gap,
         on_head=Hearing(wiring).on_head,
-        close=tuple(close),
+        counts=(denials,),
+        start=(denials.start,),
+        close=(*close, denials.close),
     )
 
 

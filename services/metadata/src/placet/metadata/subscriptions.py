@@ -21,6 +21,7 @@ SAYS: tuple[type, ...] = (
     metadata.WebhookDisabled,
     metadata.WebhookEnabled,
     metadata.WebhookRemoved,
+    metadata.AccessDenied,
 )
 
 

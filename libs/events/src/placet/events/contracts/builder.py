@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
+from placet.events.contracts.shapes import Denial
 
 
 @event("builder", "build.accepted")
@@ -54,3 +55,9 @@ class BuildFailed:
     source: str
     why: str
     fix: str | None
+
+
+@event("builder", "access.denied")
+class AccessDenied(Denial, frozen=True, kw_only=True, gc=False):
+    """So many requests were answered with 401 or 403 by the builder itself, as `gateway.access.denied` tells of the
+    gateway's."""

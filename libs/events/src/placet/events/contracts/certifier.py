@@ -8,6 +8,7 @@ from placet.events.contracts.shapes import (
     Binding,
     Command,
     Condition,
+    Denial,
     ExceptionUsed,
     Ground,
     KeyWhy,
@@ -335,3 +336,9 @@ class AssessmentRejected:
     project: str
     why: str
     fix: str | None = None
+
+
+@event("certifier", "access.denied")
+class AccessDenied(Denial, frozen=True, kw_only=True, gc=False):
+    """So many requests were answered with 401 or 403 by the certifier itself, as `gateway.access.denied` tells of the
+    gateway's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
-from placet.events.contracts.shapes import Drift, Resources, Sample
+from placet.events.contracts.shapes import Denial, Drift, Resources, Sample
 
 
 @event("deployer", "resources.reserved")
@@ -252,3 +252,9 @@ class ModelObserved:
     p50_ms: float | None
     p99_ms: float | None
     drift: Drift | None
+
+
+@event("deployer", "access.denied")
+class AccessDenied(Denial, frozen=True, kw_only=True, gc=False):
+    """So many requests were answered with 401 or 403 by the deployer itself, as `gateway.access.denied` tells of the
+    gateway's."""

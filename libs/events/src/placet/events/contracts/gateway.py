@@ -8,6 +8,7 @@ from placet.events.catalog import event
 from placet.events.contracts.shapes import (
     Binding,
     Command,
+    Denial,
     ProjectRole,
     QuotaScope,
     ReportedEvaluation,
@@ -403,7 +404,7 @@ class TokenRevoked:
 
 
 @event("gateway", "access.denied")
-class AccessDenied:
+class AccessDenied(Denial, frozen=True, kw_only=True, gc=False):
     """So many requests were answered with 401, 403 or 429 between these moments: of one person, of one place, or, where
     both are null, of many. The first of a series is said at once, the same again as a number (decision 89).
 
@@ -411,15 +412,3 @@ class AccessDenied:
     and that ends with it. `reason` is the rule that the answer named. `method`, `route` (a template, such as
     /v1/models/{project}/approvals) and `project` are what was asked, null where that was not always the same.
     """
-
-    denial: str
-    person: str | None
-    origin: str | None
-    status: int
-    reason: str
-    method: str | None
-    route: str | None
-    project: str | None
-    count: int
-    since: str
-    until: str

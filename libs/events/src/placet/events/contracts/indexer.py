@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from placet.events.catalog import event
+from placet.events.contracts.shapes import Denial
 
 
 @event("indexer", "image.indexed")
@@ -84,3 +85,9 @@ class SourceCollected:
     project: str
     source: str
     why: str
+
+
+@event("indexer", "access.denied")
+class AccessDenied(Denial, frozen=True, kw_only=True, gc=False):
+    """So many requests were answered with 401 or 403 by the indexer itself, as `gateway.access.denied` tells of the
+    gateway's."""

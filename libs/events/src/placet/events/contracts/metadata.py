@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from placet.events.catalog import event
+from placet.events.contracts.shapes import Denial
 
 
 @event("metadata", "gap.detected")
@@ -52,3 +53,9 @@ class WebhookEnabled:
 @event("metadata", "webhook.removed")
 class WebhookRemoved:
     webhook: str
+
+
+@event("metadata", "access.denied")
+class AccessDenied(Denial, frozen=True, kw_only=True, gc=False):
+    """So many requests were answered with 401 or 403 by metadata itself, as `gateway.access.denied` tells of the
+    gateway's."""

@@ -242,6 +242,25 @@ class ReportedIncident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: Literal["open", "resolved"]
 
 
+class Denial(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What every service says of those that it did not let in, each as an event of its own.
+
+    In the order of the canonical bytes, as `event` puts the fields of others.
+    """
+
+    count: int
+    denial: str
+    method: str | None
+    origin: str | None
+    person: str | None
+    project: str | None
+    reason: str
+    route: str | None
+    since: str
+    status: int
+    until: str
+
+
 NOTHING = 0.5
 """Rows that a part without any counts as, where the other side has some: half of what could have been seen."""
 

@@ -1,4 +1,5 @@
-"""Every denial in the log, and no way to flood it: the first of a caller at once, the same again as a number.
+"""Every denial of a service in the log, and no way to flood it: the first of a caller at once, the same again as a
+number. Each service has its own, and says them as its own event (`shapes.Denial`).
 
 What is denied one caller for one reason is a series. Its first denial is said at once; those that follow within
 `WINDOW` are counted, and said as one event at its end; a series ends with a window in which nothing was denied. There
@@ -21,8 +22,8 @@ import logging
 import re
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -30,14 +31,13 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 
-from placet.errors import PlacetError, Unavailable
+from placet.errors import Forbidden, PlacetError, TooMany, Unauthenticated, Unavailable
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
+from placet.events.catalog import contract_of
 from placet.events.codec import timestamp
-from placet.events.contracts.gateway import AccessDenied
+from placet.events.contracts.shapes import Denial
 from placet.events.problems import problem_of
-from placet.gateway.intake import SERVICE
-from placet.gateway.limiting import network_of
-from placet.projects import PROJECT_PATTERN
+from placet.identity.networks import network_of
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 _BY_STATUS = {401: "token.invalid", 403: "access.forbidden", 429: "rate.requests"}
 """What a denial is for that names no rule."""
 _ORIGIN_DIGITS = 16
+_PROJECT = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +99,23 @@ class _Unsaid:
     """`number` is its place in its series: what is there already was said by a commit whose answer was lost."""
 
     number: int
-    event: AccessDenied
+    event: Denial
+
+
+@dataclass(slots=True)
+class Asking:
+    """Who asks: nobody known, until their token says so."""
+
+    person: str | None = None
 
 
 class Denials(Collector):
-    """Of one process. `start` and `close` are a service's."""
+    """Of one process of the service whose event it is. `start` and `close` are the service's."""
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: Wiring, event: type[Denial]) -> None:
         self._wiring = wiring
+        self._event = event
+        self._service = contract_of(event).producer
         self._key = secrets.token_bytes(32)
         self._series: OrderedDict[_Key, _Series] = OrderedDict()
         self._beyond: dict[_Key, _Series] = {}
@@ -113,6 +123,16 @@ class Denials(Collector):
         self._counted: Counter[tuple[int, str]] = Counter()
         self._news = asyncio.Event()
         self._saying: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def noted(self, request: Request) -> Iterator[Asking]:
+        """Around the request, until it is answered: whoever denies it, before it is looked at or meanwhile."""
+        asking = Asking()
+        try:
+            yield asking
+        except (Unauthenticated, Forbidden, TooMany) as denied:
+            self.note(request, denied, asking.person)
+            raise
 
     def note(self, request: Request, error: PlacetError, person: str | None) -> None:
         """`request` was denied with `error`; to `person`, where the token said whom it is of."""
@@ -127,7 +147,7 @@ class Denials(Collector):
             _count(series, what)
         elif len(self._series) < MOST_SERIES:
             self._series[key] = series = _Series(id=self._wiring.ids.new(), since=now, count=1, what=what)
-            self._unsaid.append(_told(key, series, until=now))
+            self._unsaid.append(self._told(key, series, until=now))
         else:
             beyond = replace(key, person=None, origin=None)
             if beyond not in self._beyond:
@@ -144,7 +164,7 @@ class Denials(Collector):
             del self._unsaid[0]
 
     async def start(self) -> None:
-        self._saying = asyncio.create_task(self._go_on(), name="denials")
+        self._saying = asyncio.create_task(self._go_on(), name=f"{self._service}: denials")
 
     async def close(self) -> None:
         if self._saying is not None:
@@ -155,16 +175,16 @@ class Denials(Collector):
             await self.tell(to_the_end=True)
         except Unavailable as error:
             left = len(self._unsaid) + sum(each.count for each in self._all().values())
-            log.warning("%d denials are not in the log: %s", left, error)
+            log.warning("%s: %d denials are not in the log: %s", self._service, left, error)
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         counter = CounterMetricFamily(
             "placet_denied_requests",
             "requests that were denied: nobody known, not allowed, too often",
-            labels=["service", "status", "reason"],
+            labels=("service", "status", "reason"),
         )
         for (status, reason), count in sorted(self._counted.items()):
-            counter.add_metric([SERVICE, str(status), reason], count)
+            counter.add_metric([self._service, str(status), reason], count)
         return [counter]
 
     def _all(self) -> dict[_Key, _Series]:
@@ -180,7 +200,7 @@ class Denials(Collector):
                 if series.count == 0 or open_series is self._beyond:
                     del open_series[key]
                 if series.count:
-                    found.append(_told(key, series, until=now))
+                    found.append(self._told(key, series, until=now))
                 series.since = now
         return found
 
@@ -205,19 +225,39 @@ class Denials(Collector):
             try:
                 await self.tell()
             except Unavailable as error:
-                log.warning("denials are said later: %s", error)
+                log.warning("%s: denials are said later: %s", self._service, error)
                 await asyncio.sleep(AGAIN_AFTER)
 
     async def _append(self, unsaid: _Unsaid) -> None:
         denied = unsaid.event
         stream = f"denial/{denied.denial}"
-        context = Context(project=PLATFORM, correlation=denied.denial, actor=Actor.service(SERVICE))
+        context = Context(project=PLATFORM, correlation=denied.denial, actor=Actor.service(self._service))
 
         async def change(work: UnitOfWork) -> None:
             if len(await work.history(stream)) == unsaid.number:
                 work.stage(stream, [denied])
 
-        await transact(self._wiring, SERVICE, context, change)
+        await transact(self._wiring, self._service, context, change)
+
+    def _told(self, key: _Key, series: _Series, *, until: datetime) -> _Unsaid:
+        """What was counted, which is counted anew from here on."""
+        what = series.what or NOTHING_IN_PARTICULAR
+        event = self._event(
+            denial=series.id,
+            person=key.person,
+            origin=key.origin,
+            status=key.status,
+            reason=key.reason,
+            method=what.method,
+            route=what.route,
+            project=what.project,
+            count=series.count,
+            since=timestamp(series.since),
+            until=timestamp(until),
+        )
+        unsaid = _Unsaid(number=series.events, event=event)
+        series.events, series.count, series.what = series.events + 1, 0, None
+        return unsaid
 
     def _origin_of(self, request: Request) -> str:
         network = network_of(request.client.host if request.client else None)
@@ -232,30 +272,9 @@ def _count(series: _Series, what: What) -> None:
 def _asked(request: Request) -> What:
     route = getattr(request.scope.get("route"), "path", None)
     project = request.path_params.get("project") or getattr(request.state, "project", None)
-    is_name = isinstance(project, str) and re.fullmatch(PROJECT_PATTERN, project) is not None
+    is_name = isinstance(project, str) and _PROJECT.fullmatch(project) is not None
     return What(
         method=request.method if request.method in _METHODS else "OTHER",
         route=route if isinstance(route, str) else None,
         project=project if is_name else None,
     )
-
-
-def _told(key: _Key, series: _Series, *, until: datetime) -> _Unsaid:
-    """What was counted, which is counted anew from here on."""
-    what = series.what or NOTHING_IN_PARTICULAR
-    event = AccessDenied(
-        denial=series.id,
-        person=key.person,
-        origin=key.origin,
-        status=key.status,
-        reason=key.reason,
-        method=what.method,
-        route=what.route,
-        project=what.project,
-        count=series.count,
-        since=timestamp(series.since),
-        until=timestamp(until),
-    )
-    unsaid = _Unsaid(number=series.events, event=event)
-    series.events, series.count, series.what = series.events + 1, 0, None
-    return unsaid
