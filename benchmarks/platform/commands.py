@@ -33,9 +33,9 @@ from benchmarks.rows import Row, row
 from tests.system.models import write_project
 
 REPLICAS = (1, 2, 4)
-PEOPLE = 32
-COMMANDS = 320
-WARM_UP = 32
+PEOPLE = 16
+COMMANDS = 128
+WARM_UP = 16
 """Deploys before those that count."""
 LOOK_EVERY = 0.5
 """Seconds between two looks at the memory."""

@@ -194,7 +194,7 @@ async def settled(running: DistributedPlatform) -> Comparison:
 
     async def complete() -> Comparison:
         found = await compare(running.database_url)
-        assert not found.missing, f"not kept yet: {found.missing}"
+        assert not found.missing, f"not alike: {found.missing} {found.differing}"
         return found
 
     comparison = await eventually(complete, within=120, every=0.3)

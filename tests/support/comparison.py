@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 
@@ -23,6 +24,16 @@ class Comparison:
         """By producer, how many events have been said and are not kept yet."""
         counts = {name: len(self.said[name]) - len(self.kept[name]) for name in self.said}
         return {name: count for name, count in counts.items() if count}
+
+    @property
+    def differing(self) -> dict[str, list[str]]:
+        """By producer, the types of what was said and is not kept, or is kept and not known to who said it."""
+        found: dict[str, list[str]] = {}
+        for name in self.said:
+            said, kept = ({raw for _, raw in events} for events in (self.said[name], self.kept[name]))
+            if differing := said ^ kept:
+                found[name] = sorted(json.loads(raw)["type"] for raw in differing)
+        return found
 
     def assert_complete(self) -> None:
         for producer, said in self.said.items():
