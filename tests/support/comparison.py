@@ -46,28 +46,32 @@ class Comparison:
 
 
 async def compare(database_url: str) -> Comparison:
+    """All as of one moment: what is said and kept between two looks would be kept, and never said."""
     connection = await asyncpg.connect(database_url)
     try:
-        said: dict[str, list[tuple[int, bytes]]] = {}
-        for producer in SERVICES:
-            rows = await connection.fetch(f"SELECT position, raw FROM {producer}.events ORDER BY position")  # noqa: S608
-            said[producer] = [(row["position"], row["raw"]) for row in rows]
-        kept: dict[str, list[tuple[int, bytes]]] = {producer: [] for producer in SERVICES}
-        began = {
-            f"{row['producer']}@{row['epoch']}": row["began_after"]
-            for row in await connection.fetch(
-                "SELECT producer, epoch, began_after FROM metadata.audit_epochs"
-            )
-        }
-        rows = await connection.fetch(
-            "SELECT position, stream, version, raw FROM metadata.audit ORDER BY position"
-        )
-        for row in rows:
-            producer = row["stream"].partition("@")[0]
-            kept[producer].append((began[row["stream"]] + row["version"], row["raw"]))
-        return Comparison(said=said, kept=kept, audit_positions=[row["position"] for row in rows])
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            return await _compared(connection)
     finally:
         await connection.close()
+
+
+async def _compared(connection: asyncpg.Connection) -> Comparison:
+    said: dict[str, list[tuple[int, bytes]]] = {}
+    for producer in SERVICES:
+        rows = await connection.fetch(f"SELECT position, raw FROM {producer}.events ORDER BY position")  # noqa: S608
+        said[producer] = [(row["position"], row["raw"]) for row in rows]
+    kept: dict[str, list[tuple[int, bytes]]] = {producer: [] for producer in SERVICES}
+    began = {
+        f"{row['producer']}@{row['epoch']}": row["began_after"]
+        for row in await connection.fetch("SELECT producer, epoch, began_after FROM metadata.audit_epochs")
+    }
+    rows = await connection.fetch(
+        "SELECT position, stream, version, raw FROM metadata.audit ORDER BY position"
+    )
+    for row in rows:
+        producer = row["stream"].partition("@")[0]
+        kept[producer].append((began[row["stream"]] + row["version"], row["raw"]))
+    return Comparison(said=said, kept=kept, audit_positions=[row["position"] for row in rows])
 
 
 def effects(events: list[dict[str, object]]) -> Counter[tuple[str, str]]:
