@@ -29,7 +29,7 @@ from tests.deploy.images_suite import AllImages, EachImage, OfflineImages
 from tests.support.eventually import eventually
 from tests.support.load import Load, constant_load
 from tests.system.models import write_project
-from tests.system.scenarios import deploy, placet, predict
+from tests.system.scenarios import client_of, deploy, placet, predict
 from tools import workspace
 
 EXAMPLE = workspace.ROOT / "examples" / "iris"
@@ -561,6 +561,7 @@ async def test_what_was_backed_up_is_restored_as_the_pages_say(
     await asyncio.to_thread(stack.typed, backing_up)
     await goes_through(stack, tmp_path / "after", weights())
     assert_is_live(await deploy(stack.platform, later))
+    assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"], "and its log is trusted"
 
     async with asked_all_the_time(stack, steady):
         restoring = stack.told_by("docs/runbooks/lost-database.md", "2. From a backup")
@@ -568,7 +569,12 @@ async def test_what_was_backed_up_is_restored_as_the_pages_say(
         await stack.is_whole()
         await eventually(lambda: multiplies_by(stack, "changing", before), within=WITHIN, every=0.2)
         await eventually(lambda: is_unknown(stack, "later"), within=WITHIN, every=0.2)
-        assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
+        refused = await placet(stack.platform, "audit", "verify", "--anew", status=1)
+        assert [each["rule"] for each in refused["refusals"]] == ["audit.origin"], "until it is told"
+        async with client_of(stack.platform) as operator:
+            told = [each.vkey for each in (await operator.log_keys()).keys]
+        given = [word for vkey in told for word in ("--log", vkey)]
+        assert (await placet(stack.platform, "audit", "verify", "--anew", *given))["verified"]
         await goes_through(stack, tmp_path / "again", weights())
         assert_is_live(await deploy(stack.platform, later))
 
