@@ -6,14 +6,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from starlette.types import Message
 
 from placet.errors import TooLarge
 from placet.events.described import errors
+from placet.events.json_route import JsonRoute
 
 
-class BoundedRoute(APIRoute):
+class BoundedRoute(JsonRoute):
     """For a router's `route_class`. Bodies that stream are not its business."""
 
     most = 64 * 1024

@@ -17,6 +17,7 @@ from placet.events import asyncapi
 from placet.events import services_answers as shapes
 from placet.events.contracts import CATALOG
 from placet.events.described import answers, describe, text
+from placet.events.json_route import JsonRoute
 from placet.events.metrics import MEDIA_TYPE, Exposition, measured
 from placet.events.parked import count_parked
 from placet.events.problems import answered, speak_problems
@@ -78,7 +79,7 @@ class Face:
 
 
 def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
-    router = APIRouter(tags=["health"])
+    router = APIRouter(route_class=JsonRoute, tags=["health"])
     exposition = Exposition(runners)
 
     @router.get("/livez", responses=answers(shapes.Alive), response_model=None)
@@ -104,7 +105,7 @@ def _health(runners: Sequence[ServiceRunner]) -> APIRouter:
 
 
 def _bus() -> APIRouter:
-    router = APIRouter(tags=["events"])
+    router = APIRouter(route_class=JsonRoute, tags=["events"])
 
     @router.get("/asyncapi.json")
     async def bus() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from fastapi import Path as InPath
 from placet.errors import Forbidden, Refused, TooMany, Unauthenticated, Unavailable, Unknown, Unreadable
 from placet.events import services_answers as shapes
 from placet.events.described import answers, errors
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.parked import Parked, page_of_parked, retry, retry_all
 from placet.events.service import Admits, Caller, ServiceRunner
@@ -76,6 +77,7 @@ def services_router(runners: Sequence[ServiceRunner]) -> APIRouter:
     operator = Depends(operated)
     api = APIRouter(
         prefix="/v1/services",
+        route_class=JsonRoute,
         tags=["services"],
         responses=errors(Unreadable, Unauthenticated, Forbidden, Unknown, TooMany, Unavailable),
         dependencies=[Depends(known_parameters)],

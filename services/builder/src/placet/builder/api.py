@@ -15,6 +15,7 @@ from placet.builder.projections import sharing
 from placet.builder.queries import is_revoked, is_under_way
 from placet.errors import Forbidden, Unauthenticated, Unavailable, Unknown, Unreadable
 from placet.events.described import errors, text
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
@@ -59,6 +60,7 @@ def reader_of(*, callers: Callers, store: EventStore, denials: Denials) -> Reade
 def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
     api = APIRouter(
         prefix="/v1",
+        route_class=JsonRoute,
         tags=["builds"],
         responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
         dependencies=[Depends(reader), Depends(known_parameters)],

@@ -21,6 +21,7 @@ from placet.events.contracts.deployer import ModelDeleted, ModelStarted, StartAc
 from placet.events.contracts.shapes import Resources
 from placet.events.described import answers, errors, text
 from placet.events.envelope import Recorded
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
@@ -66,6 +67,7 @@ def router(
     """`where` is how people call what models run in here."""
     api = APIRouter(
         prefix="/v1",
+        route_class=JsonRoute,
         tags=["models"],
         responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
         dependencies=[Depends(access.require), Depends(known_parameters)],

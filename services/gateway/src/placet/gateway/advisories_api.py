@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from placet.errors import Refused, TooLarge, Unknown
 from placet.events.described import answers, errors, file
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.gateway import answers as shapes
 from placet.gateway.access import ERRORS, Access, Caller
@@ -33,6 +34,7 @@ _FILE: dict[str, Any] = {
 def advisories_router(*, access: Access, advisories: Advisories) -> APIRouter:
     api = APIRouter(
         prefix="/v1/advisories",
+        route_class=JsonRoute,
         tags=["advisories"],
         responses=ERRORS,
         dependencies=[Depends(known_parameters)],

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 
 from placet.events.described import answers
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.gateway import answers as shapes
 from placet.gateway.access import ERRORS, Access, Caller
@@ -24,7 +25,11 @@ Digests = Annotated[list[Digest], Query(max_length=MAX_DIGESTS)]
 
 def facts_router(*, access: Access, facts: Facts) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/facts", tags=["policies"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+        prefix="/v1/facts",
+        route_class=JsonRoute,
+        tags=["policies"],
+        responses=ERRORS,
+        dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from placet.events.described import answers
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.gateway import answers as shapes
 from placet.gateway.access import ERRORS, Access, Caller
@@ -15,7 +16,11 @@ from placet.gateway.queries import Queries
 
 def keys_router(*, access: Access, queries: Queries) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/keys", tags=["certificates"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+        prefix="/v1/keys",
+        route_class=JsonRoute,
+        tags=["certificates"],
+        responses=ERRORS,
+        dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from placet.errors import Refused, TooLarge, Unknown
 from placet.events import Clock
 from placet.events.described import answers, errors, file
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.gateway import answers as shapes
 from placet.gateway.access import ERRORS, Access, Caller
@@ -29,7 +30,11 @@ def policies_router(
     *, access: Access, publishing: Publishing, policies: PolicyQueries, clock: Clock
 ) -> APIRouter:
     api = APIRouter(
-        prefix="/v1/policies", tags=["policies"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+        prefix="/v1/policies",
+        route_class=JsonRoute,
+        tags=["policies"],
+        responses=ERRORS,
+        dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 

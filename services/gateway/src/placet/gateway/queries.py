@@ -90,11 +90,9 @@ class Queries:
         """By name, with those that were `deleted` or without; those with `search` in their name; those in a `state`, or
         with a release that is `awaiting`; only those that are `lapsing`; each with its last `windows`, if any are asked
         for."""
-        query = seen(_MODELS.order_by(p.models.c.project).limit(limit), p.models.c.project, hidden)
+        query = seen(_LISTED if after is None else _LISTED_AFTER, p.models.c.project, hidden)
         if not deleted:
-            query = query.where(p.models.c.state != "deleted")
-        if after is not None:
-            query = query.where(p.models.c.project > after)
+            query = query.where(_IS_THERE)
         if search is not None:
             query = query.where(p.models.c.project.contains(search, autoescape=True))
         if state is not None:
@@ -103,24 +101,16 @@ class Queries:
             query = query.where(sa.or_(is_so, _AWAITS.is_not(None)) if state == "awaiting" else is_so)
         if lapsing:
             query = query.where(p.models.c.state == "live", p.certificates.c.lapsing)
-        shown = [_model(row, read_operation(row), now) for row in await self._store.rows(query)]
-        last = await self._last([each["project"] for each in shown])
-        shown = [{**each, "operation": last[each["project"]]} for each in shown]
+        values: dict[str, Any] = {"most": limit} if after is None else {"most": limit, "after": after}
+        rows = await self._store.rows(query, values)
+        shown = [
+            {**_model(row, read_operation(row), now), "operation": _brief(_asked_last(row))} for row in rows
+        ]
         if windows:
             held = await self._windows([each["project"] for each in shown])
             told = {name: msgspec.to_builtins(each[-windows:]) for name, each in held.items()}
             return [{**each, "windows": told.get(each["project"], [])} for each in shown]
         return shown
-
-    async def _last(self, projects: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Of each project what was asked for last, in brief."""
-        query = (
-            sa.select(p.operations)
-            .join_from(p.models, p.operations, p.operations.c.id == _LAST)
-            .where(p.models.c.project.in_(projects))
-        )
-        read = [read_operation(row) for row in await self._store.rows(query)]
-        return {each.project: {name: document(each)[name] for name in _BRIEF} for each in read}
 
     async def _windows(self, projects: Sequence[str]) -> dict[str, tuple[p.Window, ...]]:
         table = p.observations
@@ -132,49 +122,24 @@ class Queries:
 
         `refusals` say why it serves no more where no operation does. Raises Unknown.
         """
-        rows = await self._store.rows(_MODELS.where(p.models.c.project == project))
+        rows = await self._store.rows(_MODEL, {"project": project})
         if not rows:
             raise _no_project(project)
-        cause = read_operation(rows[0])
-        (last,) = await self.operations(project=project, after=None, limit=1)
-        shown = _model(rows[0], cause, now)
+        row = rows[0]
+        cause = read_operation(row)
+        shown = _model(row, cause, now)
+        owed = sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None))
         return {
             **shown,
             "source": cause.source or await self._source_of(shown["image"]),
-            "refusals": await self._taken_down_for(rows[0]),
-            "observed": await self._observed(rows[0]),
-            "windows": msgspec.to_builtins((await self._windows([project])).get(project, ())),
-            "warnings": await self._warned_of(rows[0]),
-            "reviewsOwed": await self._reviews(
-                sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None))
-            ),
+            "refusals": _taken_down_for(row),
+            "observed": _observed(row),
+            "windows": msgspec.to_builtins(p.read_windows(row)) if row.windows else [],
+            "warnings": _warnings(row) if row.state == "live" else [],
+            "reviewsOwed": await self._reviews(owed) if row.owes else [],
             "cause": document(cause),
-            "operation": document(last),
+            "operation": _asked_last(row),
         }
-
-    async def _taken_down_for(self, model: sa.Row[Any]) -> list[dict[str, Any]]:
-        if model.release is None or model.state not in p.TAKEN_DOWN:
-            return []
-        rows = await self._store.rows(sa.select(p.takedowns).where(p.takedowns.c.project == model.project))
-        return [{"rule": row.rule, "why": row.why, "fix": row.fix} for row in rows]
-
-    async def _warned_of(self, model: sa.Row[Any]) -> list[dict[str, Any]]:
-        """What is to be looked at of what serves: its certificate stands all the same."""
-        if model.state != "live":
-            return []
-        mine = p.certificates.c.certificate == model.certificate
-        rows = await self._store.rows(sa.select(p.certificates.c.warnings).where(mine))
-        return _warnings(rows[0]) if rows else []
-
-    async def _observed(self, model: sa.Row[Any]) -> dict[str, Any] | None:
-        """The last window in which what serves was asked anything; the drift is the last that was told of it."""
-        table = p.observations
-        rows = await self._store.rows(sa.select(table.c.observed).where(table.c.project == model.project))
-        observed = p.read_observed(rows[0]) if rows else {}
-        if observed.pop("release", None) != model.release or not observed:
-            return None
-        del observed["project"]
-        return observed
 
     async def _source_of(self, image: str | None) -> str | None:
         rows = await self._store.rows(sa.select(p.images.c.source).where(p.images.c.image == image))
@@ -935,6 +900,52 @@ _MODELS = (
 )
 """Models, each with the operation that brought it to its state, until when its certificate holds, and whether it was
 said that this is soon."""
+
+_ASKED_LAST = p.operations.alias("asked_last")
+_WITH_LAST = _MODELS.add_columns(_ASKED_LAST.c.operation.label("last")).join(
+    _ASKED_LAST, _ASKED_LAST.c.id == _LAST
+)
+_IS_THERE = p.models.c.state != "deleted"
+_LISTED = _WITH_LAST.order_by(p.models.c.project).limit(sa.bindparam("most"))
+_LISTED_AFTER = _LISTED.where(p.models.c.project > sa.bindparam("after"))
+_MODEL = (
+    _WITH_LAST.add_columns(
+        p.certificates.c.warnings,
+        *(p.takedowns.c[name].label(f"taken_down_{name}") for name in ("rule", "why", "fix")),
+        p.observations.c.observed,
+        p.observations.c.windows,
+        sa.exists()
+        .where(p.reviews.c.project == p.models.c.project, p.reviews.c.review.is_(None))
+        .label("owes"),
+    )
+    .join(p.takedowns, p.takedowns.c.project == p.models.c.project, isouter=True)
+    .join(p.observations, p.observations.c.project == p.models.c.project, isouter=True)
+    .where(p.models.c.project == sa.bindparam("project"))
+)
+"""One of them, with all that is told of it. These are made once: it takes longer than to ask them."""
+
+
+def _asked_last(model: sa.Row[Any]) -> dict[str, Any]:
+    return document(msgspec.json.decode(model.last, type=Operation))
+
+
+def _brief(operation: dict[str, Any]) -> dict[str, Any]:
+    return {name: operation[name] for name in _BRIEF}
+
+
+def _taken_down_for(model: sa.Row[Any]) -> list[dict[str, Any]]:
+    if model.release is None or model.state not in p.TAKEN_DOWN or model.taken_down_why is None:
+        return []
+    return [{"rule": model.taken_down_rule, "why": model.taken_down_why, "fix": model.taken_down_fix}]
+
+
+def _observed(model: sa.Row[Any]) -> dict[str, Any] | None:
+    """The last window in which what serves was asked anything; the drift is the last that was told of it."""
+    observed = p.read_observed(model) if model.observed else {}
+    if observed.pop("release", None) != model.release or not observed:
+        return None
+    del observed["project"]
+    return observed
 
 
 def _model(row: sa.Row[Any], cause: Operation, now: str) -> dict[str, Any]:

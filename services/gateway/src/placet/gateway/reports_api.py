@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from placet.errors import Conflict, Refused, TooLarge, Unknown, Unreadable
 from placet.events.described import answers, errors
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.gateway import answers as shapes
 from placet.gateway.access import ERRORS, Access, Caller
@@ -30,7 +31,11 @@ OfRelease = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 def reports_router(*, access: Access, reporting: Reporting, reported: ReportQueries) -> APIRouter:
     api = APIRouter(
-        prefix="/v1", tags=["metadata"], responses=ERRORS, dependencies=[Depends(known_parameters)]
+        prefix="/v1",
+        route_class=JsonRoute,
+        tags=["metadata"],
+        responses=ERRORS,
+        dependencies=[Depends(known_parameters)],
     )
     caller = Depends(access.caller)
 

@@ -20,6 +20,7 @@ from placet.errors import Forbidden, TooLarge, Unauthenticated, Unavailable, Unr
 from placet.events import PLATFORM, Context, UnitOfWork, Wiring, transact
 from placet.events.described import answers, errors
 from placet.events.envelope import Actor
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
@@ -73,6 +74,7 @@ def router(*, token: str, prefix: str, wiring: Wiring, denials: Denials) -> APIR
 
     api = APIRouter(
         prefix="/v1/registry",
+        route_class=JsonRoute,
         tags=["registry"],
         responses=errors(Unreadable, Unauthenticated, Unavailable),
         dependencies=[Depends(registry_only), Depends(known_parameters)],
@@ -128,6 +130,7 @@ def garbage_router(*, reader: Reader, collection: Collection) -> APIRouter:
     caller = Depends(operator)
     api = APIRouter(
         prefix="/v1",
+        route_class=JsonRoute,
         tags=["registry"],
         responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
         dependencies=[Depends(known_parameters)],

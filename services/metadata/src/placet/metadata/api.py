@@ -16,6 +16,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from placet.errors import Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.described import all_of, answers, errors, file, text
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.metadata import answers as shapes
@@ -40,6 +41,7 @@ Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -> APIRouter:
     api = APIRouter(
         prefix="/v1",
+        route_class=JsonRoute,
         tags=["audit"],
         responses=ERRORS,
         dependencies=[Depends(reader), Depends(known_parameters)],

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from placet.errors import TooLarge, Unknown
 from placet.events import Clock
 from placet.events.described import errors, file
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.metadata.access import AUDITORS, ERRORS, Reader, must_have, must_read
@@ -27,6 +28,7 @@ MAX_SIZE = 2**53
 def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit",
+        route_class=JsonRoute,
         tags=["audit"],
         responses=ERRORS,
         dependencies=[Depends(reader), Depends(known_parameters)],

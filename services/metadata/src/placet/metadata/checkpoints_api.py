@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from placet.errors import Refused, Unknown, Unreadable
 from placet.events.described import answers, errors, file
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.metadata import answers as shapes
 from placet.metadata.access import ERRORS, Reader, must_read
@@ -35,6 +36,7 @@ Witnesses = Annotated[
 def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit",
+        route_class=JsonRoute,
         tags=["audit"],
         responses=ERRORS,
         dependencies=[Depends(reader), Depends(known_parameters)],

@@ -20,6 +20,7 @@ from placet.events.codec import moment, timestamp
 from placet.events.contracts import certifier, deployer, gateway
 from placet.events.described import all_of, answers, errors, text
 from placet.events.envelope import PLATFORM
+from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.metadata import answers as shapes
 from placet.metadata.access import ERRORS, Reader
@@ -83,6 +84,7 @@ _CERTIFICATES = types_of(
 def router(*, auditor: Reader, histories: Histories, clock: Clock) -> APIRouter:
     api = APIRouter(
         prefix="/v1/audit",
+        route_class=JsonRoute,
         tags=["audit"],
         responses=ERRORS,
         dependencies=[Depends(auditor), Depends(known_parameters)],
