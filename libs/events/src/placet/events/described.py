@@ -35,6 +35,8 @@ _HEADERS: dict[int, dict[str, Any]] = {
     429: {"Retry-After": _RETRY_AFTER},
     503: {"Retry-After": _RETRY_AFTER},
 }
+_TOKEN = {"type": "http", "scheme": "bearer", "description": "`placet token create` makes one."}
+"""Each service checks it by itself. Said here alone, since what FastAPI declares it looks at with each request, too."""
 _OF_FASTAPI = ("HTTPValidationError", "ValidationError")
 
 
@@ -118,9 +120,12 @@ def describe(app: FastAPI) -> None:
 
 
 def _settle(document: dict[str, Any], schemas: dict[str, Any]) -> None:
-    for item in document["paths"].values():
+    for path, item in document["paths"].items():
         for method, call in item.items():
             _settle_call(method, call["responses"])
+            if path.startswith("/v1/"):
+                call["security"] = [{"token": []}]
+    document["components"]["securitySchemes"] = {"token": _TOKEN}
     for name in _OF_FASTAPI:
         schemas.pop(name, None)
     schemas |= models_json_schema([(Problem, "validation")], ref_template="#/components/schemas/{model}")[1][

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,9 +22,6 @@ from placet.events.parked import count_parked
 from placet.events.problems import answered, speak_problems
 from placet.events.service import ServiceRunner
 from placet.events.services_api import services_router
-
-_TOKEN = HTTPBearer(auto_error=False, scheme_name="token", description="`placet token create` makes one.")
-"""Says in the OpenAPI what each service checks by itself, so that the pages at `/docs` take a token."""
 
 
 def http_app(
@@ -44,14 +40,14 @@ def http_app(
     )
     describe(app)
     speak_problems(app)
-    app.include_router(_health(runners))
-    app.include_router(_bus())
-    if any(runner.service.admits is not None for runner in runners):
-        app.include_router(services_router(runners), dependencies=[Depends(_TOKEN)])
+    # What is asked most comes first. A router that is included is looked through twice for each request, these once.
     for runner in runners:
         for router in runner.service.routers:
-            asks_for_tokens = router.prefix.startswith("/v1")
-            app.include_router(router, dependencies=[Depends(_TOKEN)] if asks_for_tokens else ())
+            app.router.routes.extend(router.routes)
+    if any(runner.service.admits is not None for runner in runners):
+        app.include_router(services_router(runners))
+    app.include_router(_bus())
+    app.include_router(_health(runners))
     for router in routers:
         app.include_router(router)
     return Face(app, {path: app for runner in runners for path, app in runner.service.mounts.items()})

@@ -410,6 +410,19 @@ def document(operation: Operation) -> dict[str, Any]:
     }
 
 
+def brief(operation: Operation) -> dict[str, Any]:
+    """What of it is told in a list."""
+    return {
+        "operation": operation.id,
+        "command": operation.command,
+        "project": operation.project,
+        "release": operation.release,
+        "share": operation.share,
+        "backTo": operation.back_to,
+        "state": operation.state,
+    }
+
+
 def _reach(operation: Operation, step: str, at: str, detail: str | None = None) -> Operation:
     if step not in operation.path or step in operation.reached:
         return operation

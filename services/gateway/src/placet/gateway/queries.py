@@ -15,7 +15,7 @@ from placet.events.contracts.shapes import Ground
 from placet.events.store import EventStore
 from placet.gateway import projections as p
 from placet.gateway.domain import Serving
-from placet.gateway.operations import Operation, document
+from placet.gateway.operations import Operation, brief, document
 from placet.gateway.people import OWNER_OF_SOURCE, People, opened
 from placet.gateway.projections import read_operation
 from placet.gateway.reasons import GIVEN, said_in_words, with_words, words_in
@@ -23,9 +23,6 @@ from placet.gateway.standings import Hidden, Standings, seen
 
 MOST_AWAITED = 20
 """Releases of a project that are told of at once."""
-_BRIEF = ("operation", "command", "project", "release", "share", "backTo", "state")
-"""What of an operation is told in a list."""
-
 
 _OPERATION = sa.select(p.operations).where(p.operations.c.id == sa.bindparam("operation"))
 """Made once: asked again and again until an operation is over, it costs more to make than to run."""
@@ -104,7 +101,7 @@ class Queries:
         values: dict[str, Any] = {"most": limit} if after is None else {"most": limit, "after": after}
         rows = await self._store.rows(query, values)
         shown = [
-            {**_model(row, read_operation(row), now), "operation": _brief(_asked_last(row))} for row in rows
+            {**_model(row, read_operation(row), now), "operation": brief(_asked_last(row))} for row in rows
         ]
         if windows:
             held = await self._windows([each["project"] for each in shown])
@@ -127,8 +124,7 @@ class Queries:
             raise _no_project(project)
         row = rows[0]
         cause = read_operation(row)
-        shown = _model(row, cause, now)
-        owed = sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None))
+        shown, told = _model(row, cause, now), document(cause)
         return {
             **shown,
             "source": cause.source or await self._source_of(shown["image"]),
@@ -136,9 +132,9 @@ class Queries:
             "observed": _observed(row),
             "windows": msgspec.to_builtins(p.read_windows(row)) if row.windows else [],
             "warnings": _warnings(row) if row.state == "live" else [],
-            "reviewsOwed": await self._reviews(owed) if row.owes else [],
-            "cause": document(cause),
-            "operation": _asked_last(row),
+            "reviewsOwed": await self._reviews_owed(project) if row.owes else [],
+            "cause": told,
+            "operation": told if row.last == row.operation else document(_asked_last(row)),
         }
 
     async def _source_of(self, image: str | None) -> str | None:
@@ -582,6 +578,9 @@ class Queries:
             )
         return rows[0]
 
+    async def _reviews_owed(self, project: str) -> list[dict[str, Any]]:
+        return await self._reviews(sa.and_(p.reviews.c.project == project, p.reviews.c.review.is_(None)))
+
     async def _reviews(self, which: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
         """Of certificates that two people had given in haste: owed until there is a `review`."""
         query = (
@@ -925,12 +924,8 @@ _MODEL = (
 """One of them, with all that is told of it. These are made once: it takes longer than to ask them."""
 
 
-def _asked_last(model: sa.Row[Any]) -> dict[str, Any]:
-    return document(msgspec.json.decode(model.last, type=Operation))
-
-
-def _brief(operation: dict[str, Any]) -> dict[str, Any]:
-    return {name: operation[name] for name in _BRIEF}
+def _asked_last(model: sa.Row[Any]) -> Operation:
+    return msgspec.json.decode(model.last, type=Operation)
 
 
 def _taken_down_for(model: sa.Row[Any]) -> list[dict[str, Any]]:
