@@ -160,6 +160,14 @@ PLATFORM = Board(
             },
         ),
         Panel(
+            title="Requests that are denied",
+            unit="reqps",
+            queries={
+                "{{service}} {{status}}": rate("placet_denied_requests_total", "service, status", OF_SERVICE)
+            },
+            about="Nobody known (401), not allowed (403), too often (429). The audit log says who.",
+        ),
+        Panel(
             title="Slowest request in a hundred",
             unit="s",
             queries={"{{service}}": f"histogram_quantile(0.99, {AT_ONCE}{{{OF_SERVICE}}})"},

@@ -77,6 +77,10 @@ def answered(outcome: str) -> str:
     return of("placet_model_observed_requests_total", project="churn", release="3", outcome=outcome)
 
 
+def denied(status: str) -> str:
+    return of("placet_denied_requests_total", service="gateway", status=status, reason="token.revoked")
+
+
 SLOW = of("placet_model_answer_seconds", project="churn", release="3", quantile="0.99")
 EXPIRES = of("placet_serving_certificate_expires_seconds", service="gateway")
 FREE, TOTAL = (of("placet_disk_bytes", service="builder", state=state) for state in ("free", "total"))
@@ -125,6 +129,9 @@ WELL: Series = {
     of("placet_witness_trouble", service="metadata", witness="auditor"): always(0),
     of("placet_webhooks", service="metadata", state="well"): always(2),
     of("placet_webhooks", service="metadata", state="disabled"): always(0),
+    denied("401"): growing(2),
+    denied("403"): growing(1),
+    denied("429"): growing(600),
     TOTAL: always(100),
     FREE: always(60),
 }  # fmt: skip
@@ -215,6 +222,8 @@ TROUBLES: Sequence[Trouble] = [
         of("placet_hampered", service="metadata", what="witness auditor"): f"_x{BEGINS} 1+0x{GOES_ON}"}),
     Trouble(alert="PlacetWebhookDisabled", severity="warning", before=4, after=6, series={
         of("placet_webhooks", service="metadata", state="disabled"): from_then(0, 1)}),
+    Trouble(alert="PlacetRequestsDenied", severity="warning", before=10, after=13, series={
+        denied("401"): growing(2, 120)}),
     Trouble(alert="PlacetDiskFull", severity="warning", before=29, after=80, series={
         FREE: f"24+0x{BEGINS - 1} 24-0.1x{GOES_ON}"}),
     Trouble(alert="PlacetDiskFull", severity="critical", before=4, after=6, series={FREE: from_then(60, 4)}),
@@ -292,6 +301,9 @@ QUIET: Mapping[str, Series] = {
         of("placet_webhooks", service="metadata", state="failing"): from_then(0, 1)
     },
     "a queue that moves": {of("placet_room_queue", service="deployer"): from_then(0, 2, 25)},
+    "a program whose token was revoked, until somebody gives it another": {
+        denied("401"): f"0+2x{BEGINS - 1} {2 * BEGINS}+120x5 {2 * BEGINS + 602}+2x{GOES_ON - 7}"
+    },
     "a disk that half of is used, and a cache that grows": {
         FREE: f"60+0x{BEGINS - 61} 60-0.25x59 45+0x{GOES_ON}"
     },
