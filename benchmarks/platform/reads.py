@@ -2,9 +2,10 @@
 
     python -m benchmarks platform.reads
 
-One gateway of the six processes, on PostgreSQL, with a model that was deployed. The load keeps connections busy from a
-process of its own, each with the administrator's token, and what counts is the processor time that the gateway
-takes: so neither the load nor the database counts for it, and cores that are shared with them do not count against it.
+One gateway of the six processes, on PostgreSQL, with a model that was deployed, asked by a scientist. The load keeps
+connections busy from a process of its own, and what counts is the processor time that the gateway takes: so neither the
+load nor the database counts for it, and cores that are shared with them do not count against it. Each figure is the
+middle one of some rounds, which take turns.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from tests.system.models import write_project
 NAME = "read"
 CONNECTIONS = 16
 SECONDS = 5.0
+"""Of a round."""
+ROUNDS = 3
 WARM_UP_SECONDS = 1.0
 GOAL = 2000
 
@@ -39,27 +42,56 @@ async def run(seconds: float = SECONDS) -> list[Row]:
             "a model": f"/v1/models/{NAME}",
             "the models": "/v1/models",
         }
+        token = await _scientist(platform)
+        for path in paths.values():
+            await asyncio.to_thread(_loaded, platform, token, path, WARM_UP_SECONDS)
+        rounds = [
+            {name: await _round(platform, token, path, seconds) for name, path in paths.items()}
+            for _ in range(ROUNDS)
+        ]
         rows = []
         for name, path in paths.items():
-            await asyncio.to_thread(_loaded, platform, path, WARM_UP_SECONDS)
-            before = platform.processor_seconds()["gateway"]
-            seen = await asyncio.to_thread(_loaded, platform, path, seconds)
-            used = platform.processor_seconds()["gateway"] - before
+            for_each_core, here, slowest = (
+                sorted(each) for each in zip(*(one[name] for one in rounds), strict=True)
+            )
             what = f"reads of {name} (GET {path.replace(str(live.operation), '…')})"
             rows += [
-                row(f"{what}, for each core of the gateway", round(seen["requests"] / used), "/s", goal=GOAL),
-                row(f"{what}, on this machine", round(seen["requests"] / seen["seconds"]), "/s"),
-                row(f"{what}, 99 in 100", round(seen["p99"], 1), "ms"),
+                row(
+                    f"{what}, for each core of the gateway",
+                    round(for_each_core[ROUNDS // 2]),
+                    "/s",
+                    goal=GOAL,
+                ),
+                row(f"{what}, on this machine", round(here[ROUNDS // 2]), "/s"),
+                row(f"{what}, 99 in 100", round(slowest[ROUNDS // 2], 1), "ms"),
             ]
     return rows
 
 
-def _loaded(platform: ReplicatedPlatform, path: str, seconds: float) -> dict[str, Any]:
+async def _scientist(platform: ReplicatedPlatform) -> str:
+    async with platform.platform.http() as http:
+        body = {"as": "grace", "roles": ["scientist"]}
+        made = await http.post("/v1/tokens", json=body, headers=platform.platform.authorized())
+    token: str = made.raise_for_status().json()["token"]
+    return token
+
+
+async def _round(
+    platform: ReplicatedPlatform, token: str, path: str, seconds: float
+) -> tuple[float, float, float]:
+    """Requests a second, for each core of the gateway and in all, and the milliseconds that 99 of 100 keep to."""
+    before = platform.processor_seconds()["gateway"]
+    seen = await asyncio.to_thread(_loaded, platform, token, path, seconds)
+    used = platform.processor_seconds()["gateway"] - before
+    return seen["requests"] / used, seen["requests"] / seen["seconds"], seen["p99"]
+
+
+def _loaded(platform: ReplicatedPlatform, token: str, path: str, seconds: float) -> dict[str, Any]:
     """What `load.py` says, as a process of its own."""
     where = urlsplit(platform.gateways[0])
     command = [sys.executable, load.__file__, str(where.hostname), str(where.port), path]
     said = subprocess.run(  # noqa: S603 - a command of ours
-        [*command, str(CONNECTIONS), str(seconds), f"Authorization: Bearer {platform.platform.token}"],
+        [*command, str(CONNECTIONS), str(seconds), f"Authorization: Bearer {token}"],
         input=b"",
         capture_output=True,
         check=False,
