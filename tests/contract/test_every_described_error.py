@@ -17,7 +17,9 @@ from typing import Any, get_args
 import httpx
 import pytest
 import pytest_asyncio
+from fastapi.routing import APIRoute
 from placet.events import Context, Heard, Service, UnitOfWork, transact
+from placet.events.json_route import JsonRoute
 from placet.events.projection import ProjectionRunner
 from placet.events.testing import ManualClock
 from placet.gateway.cloud_events import BATCH
@@ -459,6 +461,13 @@ async def test_what_is_alike_of_many_calls_is_answered_as_described(
         answer = await ALIKE[status](everything, method, path)
         assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
         everything.described.must_allow(answer)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_call_writes_what_it_answers_at_once(everything: Everything) -> None:
+    calls = [each for each in everything.face.rest.routes if isinstance(each, APIRoute)]
+    assert [each.path for each in calls if not isinstance(each, JsonRoute) and each.include_in_schema] == []
+    assert len(calls) > 100
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -40,16 +40,17 @@ def http_app(
     )
     describe(app)
     speak_problems(app)
+    admits = any(runner.service.admits is not None for runner in runners)
+    every = (
+        *(router for runner in runners for router in runner.service.routers),
+        *((services_router(runners),) if admits else ()),
+        _bus(),
+        _health(runners),
+        *routers,
+    )
     # What is asked most comes first. A router that is included is looked through twice for each request, these once.
-    for runner in runners:
-        for router in runner.service.routers:
-            app.router.routes.extend(router.routes)
-    if any(runner.service.admits is not None for runner in runners):
-        app.include_router(services_router(runners))
-    app.include_router(_bus())
-    app.include_router(_health(runners))
-    for router in routers:
-        app.include_router(router)
+    for router in every:
+        app.router.routes.extend(router.routes)
     return Face(app, {path: app for runner in runners for path, app in runner.service.mounts.items()})
 
 
