@@ -11,6 +11,7 @@ import httpx
 import pytest
 from placet.events.contracts.gateway import DeployRequested, SourceUploaded
 from placet.gateway.adapters.packing_processes import PackingProcesses
+from placet.gateway.queries import Queries
 from placet.projects import Limits, pack
 from placet.projects.packing import Packed
 
@@ -20,6 +21,7 @@ from tests.support.serving import serving
 from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway
 from tests.unit.gateway.test_gateway_api import MANIFEST, is_problem
 
+ADA = "person:11111111-1111-4111-8111-111111111111"
 FILES = {"placet.yaml": MANIFEST, "model.skops": b"PK", ".placetignore": b"notes.txt\n", "notes.txt": b"mine"}
 
 
@@ -133,6 +135,22 @@ async def test_another_commit_with_the_same_files_is_the_same_source_of_another_
     origins = [each.origin for each in await gateway.said() if isinstance(each, SourceUploaded)]
     assert origins == [f"git+{server.url(repository)}@{commit}" for commit in commits]
     assert len(gateway.sources.archives) == 1
+
+
+async def test_who_sent_a_source_first_did_so_whoever_fetches_the_same_files(
+    gateway: Gateway, server: GitServer, repository: Repository, tmp_path: Path
+) -> None:
+    """Who made it does not approve it."""
+    repository.commit(FILES)
+    packed = pack(repository.folder, tmp_path / "same.tar")
+    async with gateway.http(gateway.token("scientist", person=ADA)) as ada:
+        content = (tmp_path / "same.tar").read_bytes()
+        assert (await ada.put(f"/v1/sources/{packed.digest}", content=content)).status_code == 201
+    assert (await deploy(gateway, server.url(repository))).json()["source"] == packed.digest
+    assert len([each for each in await gateway.said() if isinstance(each, SourceUploaded)]) == 2
+    found = await Queries(gateway.wiring.store).source(packed.digest)
+    assert found is not None
+    assert found.sender == ADA
 
 
 async def test_what_is_no_project_is_refused_and_nothing_is_said_or_kept(

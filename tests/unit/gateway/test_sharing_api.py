@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import re
 from collections.abc import AsyncIterator, MutableMapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from placet.events import ServiceRunner
+from placet.events import PLATFORM, ServiceRunner
+from placet.events.codec import timestamp
 from placet.events.contracts.gateway import (
     ProjectOpened,
     ProjectRestricted,
     RoleGranted,
     RoleRevoked,
+    SourceUploaded,
     TeamChanged,
     TeamDisbanded,
 )
@@ -29,6 +33,7 @@ from placet.trust import tokens
 
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, knows_source, live
 from tests.unit.gateway.roads import CERTIFICATE, IMAGE, SOURCE
+from tests.unit.gateway.test_gateway_api import MANIFEST, archive
 
 MEMBERS = "/v1/models/churn/members"
 PRIVATE = "/v1/models/churn/private"
@@ -249,6 +254,14 @@ async def test_nobody_without_the_role_changes_anything_of_a_project(place: Plac
 async def test_a_source_or_an_image_of_a_private_project_is_no_way_round_its_roles(place: Place) -> None:
     by_source = {"command": "deploy", "source": {"digest": SOURCE}}
     assert is_refused(await place.eve.http.post("/v1/commands", json=by_source), "deployer")
+    for command in ("deploy", "build"):
+        elsewhere = {**by_source, "command": command, "project": "mine"}
+        assert is_refused(await place.eve.http.post("/v1/commands", json=elsewhere), "viewer")
+    assert (await place.eve.http.head(f"/v1/sources/{SOURCE}")).status_code == 404
+    assert (await place.vic.http.head(f"/v1/sources/{SOURCE}")).status_code == 200
+    without_it = await place.eve.http.put(f"/v1/sources/{SOURCE}", content=b"what else")
+    assert without_it.status_code == 422
+    assert "churn" not in without_it.text
     by_image = {"command": "deploy", "project": "mine", "source": {"image": IMAGE}}
     refused = await place.eve.http.post("/v1/commands", json=by_image)
     assert (refused.status_code, refused.json()["rule"]) == (403, "project.role")
@@ -273,6 +286,52 @@ async def test_a_denial_is_in_the_log_with_the_project(place: Place) -> None:
     found = [each for each in await place.gateway.denied() if each.person == place.eve.person]
     assert found[0].reason == "project.role"
     assert {each.project for each in found} <= {"churn", None}
+
+
+async def test_what_somebody_sends_under_anothers_name_is_none_of_that_projects(gateway: Gateway) -> None:
+    """Else its history would be filled by anybody, and tell them which exceptions it has."""
+    ada, eve = await somebody(gateway, "ada"), await somebody(gateway, "eve")
+    await share(gateway, "ada", "owner")
+    assert (await ada.http.put(PRIVATE)).status_code == 204
+    pickled = pickle.dumps({"a": 1}, protocol=4)
+    files = {"placet.yaml": MANIFEST.replace(b"model.skops", b"model.pkl"), "model.pkl": pickled}
+    until = timestamp(gateway.clock.now() + timedelta(days=9))
+    asked_for = {"rule": "model.pickle-by-exception", "until": until, "reason": "known for years"}
+    asked_for_it = await ada.http.post("/v1/models/churn/exceptions", json=asked_for)
+    id = asked_for_it.json()["exception"]
+    async with gateway.http(gateway.token("approver")) as approver:
+        granted = await approver.post(f"/v1/models/churn/exceptions/{id}/grant")
+    assert granted.status_code == 200, granted.text
+
+    by_eve = await eve.http.post("/v1/sources", content=archive({**files, "eves": b""}))
+    by_ada = await ada.http.post("/v1/sources", content=archive(files))
+    assert id in by_ada.text
+    assert by_eve.status_code == 201
+    assert id not in by_eve.text
+    uploads = [
+        each.event
+        for each in await gateway.wiring.store.read_all(0, 1000)
+        if isinstance(each.event.data, SourceUploaded)
+    ]
+    assert [each.partitionkey for each in uploads] == [PLATFORM, "churn"]
+
+    named = {"command": "deploy", "source": {"digest": by_eve.json()["source"]}}
+    assert is_refused(await eve.http.post("/v1/commands", json=named), "deployer")
+    mine = await eve.http.post("/v1/commands", json={**named, "project": "mine"})
+    assert mine.status_code == 202, "what she sent is hers, whatever it calls itself"
+
+
+async def test_a_repeated_request_is_answered_to_who_may_still_ask(gateway: Gateway) -> None:
+    ada, bob = await somebody(gateway, "ada"), await somebody(gateway, "bob")
+    await live(gateway)
+    await share(gateway, "ada", "owner")
+    await share(gateway, "bob", "deployer")
+    renew = {"command": "renew", "project": "churn"}
+    key = {"Idempotency-Key": "bobs"}
+    assert (await bob.http.post("/v1/commands", json=renew, headers=key)).status_code == 202
+    assert (await bob.http.post("/v1/commands", json=renew, headers=key)).status_code == 202
+    assert (await ada.http.delete(f"{MEMBERS}/{bob.person}")).status_code == 204
+    assert is_refused(await bob.http.post("/v1/commands", json=renew, headers=key), "deployer")
 
 
 # What is changed

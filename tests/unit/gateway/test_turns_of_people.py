@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from placet.errors import Refused
-from placet.events.envelope import Actor
 from placet.gateway.git_address import GitAddress
 from placet.gateway.intake import FETCHED_AT_ONCE, PACKED_AT_ONCE, Intake
 from placet.gateway.ports import Ports
@@ -32,7 +31,15 @@ from tests.unit.gateway.harness import (
     MemorySources,
 )
 
-ADA, GRACE = Actor.person("person:ada"), Actor.person("person:grace")
+
+@dataclass(frozen=True)
+class Asking:
+    person: str
+    roles: frozenset[str] = frozenset({"scientist"})
+    teams: frozenset[str] = frozenset()
+
+
+ADA, GRACE = Asking("person:ada"), Asking("person:grace")
 
 
 @dataclass
@@ -79,13 +86,13 @@ async def test_one_persons_many_are_one_place_in_the_queue(
     )
     intake = Intake(gateway.wiring, Queries(gateway.wiring.store), ports, max_bytes=1000)
 
-    async def ask(what: str, actor: Actor) -> None:
+    async def ask(what: str, who: Asking) -> None:
         uploaded = Uploaded(folder=Path(what))
         with pytest.raises(Refused, match="enough"):
             await (
-                intake.fetch(f"https://github.com/team/{what}", actor)
+                intake.fetch(f"https://github.com/team/{what}", who)
                 if road == "fetch"
-                else intake.take(uploaded, tmp_path, actor)
+                else intake.take(uploaded, tmp_path, who)
             )
 
     asked = [asyncio.create_task(ask(f"ada-{number}", ADA)) for number in range(20)]

@@ -179,12 +179,13 @@ def router(
         must_have(who.roles, MAKERS, "uploading a source")
         wanted = digest_of(digest)
         known = await queries.source(wanted)
-        if known is not None and await ports.sources.has(wanted):
+        # Of what is hidden from them the bytes tell that they have it, and not its digest.
+        if known is not None and await commands.may_take(known, who) and await ports.sources.has(wanted):
             return JSONResponse(_source(known.source, known.size, known.project, known.files))
         with told_when_full(), tempfile.TemporaryDirectory(prefix="placet-source-") as folder:
             archive = Path(folder) / "source.tar"
             await receive_whole(request, archive, wanted, max_source, _too_large(max_source))
-            kept = await intake.keep(archive, wanted, who.actor)
+            kept = await intake.keep(archive, wanted, who)
         return JSONResponse(_source(kept.source, kept.size, kept.project, kept.files), 201)
 
     @api.post(
@@ -219,7 +220,7 @@ def router(
             async with _folders("upload", "workspace") as (sent, workspace):
                 limits = Limits(max_archive=max_source)
                 uploaded = await receive(request.stream(), kind, sent, limits, name=name)
-                taken = await _while_waited_for(request, intake.take(uploaded, workspace, who.actor))
+                taken = await _while_waited_for(request, intake.take(uploaded, workspace, who))
         return JSONResponse(_taken(taken), 201 if taken.is_new else 200)
 
     @api.get(
@@ -252,7 +253,7 @@ def router(
         `X-Placet-Source` is its digest, `X-Placet-Origin` the address with the commit that was found.
         """
         must_have(who.roles, MAKERS, "fetching a source")
-        fetching = until_sent.enter_async_context(intake.fetched(git, who.actor))
+        fetching = until_sent.enter_async_context(intake.fetched(git, who))
         found = await _while_waited_for(request, fetching)
         headers = {"X-Placet-Source": found.digest, "X-Placet-Origin": found.origin}
         return FileResponse(found.archive, media_type="application/x-tar", headers=headers)
@@ -260,7 +261,8 @@ def router(
     @api.head("/sources/{digest}", tags=["sources"], responses=errors(Unknown))
     async def head_source(digest: Digest, who: Caller = caller) -> Response:
         wanted = digest_of(digest)
-        if await queries.source(wanted) is None or not await ports.sources.has(wanted):
+        known = await queries.source(wanted)
+        if known is None or not await commands.may_take(known, who) or not await ports.sources.has(wanted):
             raise Unknown(f"no source {wanted} was uploaded")
         return Response()
 

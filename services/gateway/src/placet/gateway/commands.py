@@ -103,6 +103,7 @@ class Commands:
             # Before it is looked at again: the branch may have moved on since, and what serves be another release.
             earlier = await self._earlier(asked, actor, idempotency_key)
             if earlier is not None:
+                await standings.must(earlier.project, "deployer", who)
                 return earlier
         command = await self._command(asked, who)
         id = self._wiring.ids.new()
@@ -335,7 +336,7 @@ class Commands:
         if asked.image is not None:
             return await self._deploy_image(asked.image, asked.project, goal, who)
         if asked.git is not None:
-            fetched = await self._intake.fetch(asked.git, Actor.person(who.person))
+            fetched = await self._intake.fetch(asked.git, who)
             return Deploy(
                 project=asked.project or fetched.project, command=goal, source=fetched.source, image=None
             )
@@ -350,7 +351,17 @@ class Commands:
                 f"no source {asked.source} was uploaded",
                 fix=f"PUT the archive to /v1/sources/{asked.source} first, or let `placet deploy FOLDER` do it",
             )
+        is_elsewhere = asked.project not in (None, source.project)  # else what it takes on that project is asked anyway
+        if is_elsewhere and not await self.may_take(source, who):
+            await self._queries.standings.must(source.project, "viewer", who)
         return Deploy(project=asked.project or source.project, command=goal, source=asked.source, image=None)
+
+    async def may_take(self, source: sa.Row[Any], who: Known) -> bool:
+        """Whether they sent it, or read the project that it is of: its digest is told where the rest is not."""
+        if source.sender == who.person:
+            return True
+        standing = await self._queries.standings.standing(source.project, who)
+        return standing.may("viewer", who.roles)
 
     async def _deploy_image(self, digest: str, project: str | None, goal: Goal, who: Known) -> Deploy:
         hidden = self._queries.standings.hidden_from(who)

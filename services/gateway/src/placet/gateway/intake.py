@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ from anyio import to_thread
 
 from placet.assessments import declared
 from placet.errors import PlacetError, Refused
-from placet.events import Actor, Context, UnitOfWork, Wiring, transact
+from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import SourceUploaded
+from placet.events.contracts.shapes import ProjectRole
 from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
@@ -23,6 +24,7 @@ from placet.gateway.names import normalised
 from placet.gateway.people import OWNER_OF_SOURCE, Owner, People
 from placet.gateway.ports import Ports
 from placet.gateway.queries import Queries
+from placet.gateway.standings import Known
 from placet.gateway.uploads import Uploaded
 from placet.projects import (
     MANIFEST_NAME,
@@ -120,23 +122,23 @@ class Intake:
         self._judging = Turns(JUDGED_AT_ONCE)
         self._inspecting = Turns(INSPECTED_AT_ONCE)
 
-    async def keep(self, archive: Path, digest: str, actor: Actor, *, origin: str | None = None) -> Source:
+    async def keep(self, archive: Path, digest: str, who: Known, *, origin: str | None = None) -> Source:
         """Inspect an archive that has this digest, and keep it. Raises Refused, TooLarge, Unavailable."""
-        kept = await self._inspected(archive, digest, actor)
+        kept = await self._inspected(archive, digest, who)
         await self._ports.sources.keep(digest, archive)
-        await self._say(kept, actor, origin)
+        await self._say(kept, who, origin)
         return kept
 
-    async def fetch(self, address: str, actor: Actor) -> Source:
+    async def fetch(self, address: str, who: Known) -> Source:
         """Fetch the project at a git address, and keep it as an upload of it is kept.
 
         Raises Refused, TooLarge, Unavailable; nothing is left of what was fetched then.
         """
-        async with self.fetched(address, actor) as fetched:
-            return await self.keep(fetched.archive, fetched.digest, actor, origin=fetched.origin)
+        async with self.fetched(address, who) as fetched:
+            return await self.keep(fetched.archive, fetched.digest, who, origin=fetched.origin)
 
     @asynccontextmanager
-    async def fetched(self, address: str, actor: Actor) -> AsyncIterator[Fetched]:
+    async def fetched(self, address: str, who: Known) -> AsyncIterator[Fetched]:
         """The project at a git address, as `placet deploy` would pack a clone of it: the same files, the same digest.
 
         Raises Refused, TooLarge, Unavailable. It is there for as long as it is looked at.
@@ -146,38 +148,38 @@ class Intake:
             # A folder that says no project's name is called as the repository is.
             clone, archive = Path(folder) / "clone" / project_name(wanted.name), Path(folder) / "source.tar"
             clone.mkdir(parents=True)
-            async with self._fetching.taken_by(actor.id):
+            async with self._fetching.taken_by(who.person):
                 commit = await self._ports.repositories.check_out(wanted, clone)
             await to_thread.run_sync(_must_hold_a_project, clone, wanted)
-            async with self._packing.taken_by(actor.id):
+            async with self._packing.taken_by(who.person):
                 packed = await self._ports.packing.pack(clone / wanted.subdirectory, archive, self._limits)
             yield Fetched(archive=archive, digest=packed.digest, origin=wanted.at(commit))
 
-    async def take(self, uploaded: Uploaded, workspace: Path, actor: Actor) -> Taken:
+    async def take(self, uploaded: Uploaded, workspace: Path, who: Known) -> Taken:
         """Pack a folder as `placet deploy` would, so that it has the same digest; see what the rules say; keep it.
 
         `workspace` is an empty folder. Raises Refused, TooLarge, Unavailable; nothing is kept then.
         """
         archive = workspace / ARCHIVE
-        async with self._packing.taken_by(actor.id):
+        async with self._packing.taken_by(who.person):
             packed = await self._ports.packing.pack(
                 uploaded.folder, archive, self._limits, sent=uploaded.archive
             )
         digest = packed.digest
         try:
-            source = await self._inspected(archive, digest, actor)
+            source = await self._inspected(archive, digest, who)
         except DocumentRefused as mistakes:
-            async with self._judging.taken_by(actor.id):
+            async with self._judging.taken_by(who.person):
                 verdicts = await self._ports.rules.judge(workspace, self._wiring.clock.now(), partial=True)
             raise MistakesRefused(mistakes, verdicts) from mistakes
-        async with self._judging.taken_by(actor.id):
+        async with self._judging.taken_by(who.person):
             now = self._wiring.clock.now()
-            in_force = await self._queries.exceptions_in_force(source.project, digest, now=timestamp(now))
+            in_force = await self._exceptions(source, who, timestamp(now))
             verdicts = excepted(await self._ports.rules.judge(workspace, now), in_force)
         is_new = await self._queries.source(digest) is None or not await self._ports.sources.has(digest)
         if is_new:
             await self._ports.sources.keep(digest, archive)
-            await self._say(source, actor, None)
+            await self._say(source, who, None)
         return Taken(
             source=source,
             is_new=is_new,
@@ -186,14 +188,29 @@ class Intake:
             verdicts=verdicts,
         )
 
-    async def _inspected(self, archive: Path, digest: str, actor: Actor) -> Source:
-        async with self._inspecting.taken_by(actor.id):
+    async def _exceptions(self, source: Source, who: Known, now: str) -> Mapping[str, str]:
+        """Those of the project that it says it is, unless that is hidden from who sends it."""
+        if not await self._may(source.project, "viewer", who):
+            return {}
+        return await self._queries.exceptions_in_force(source.project, source.source, now=now)
+
+    async def _may(self, project: str, needed: ProjectRole, who: Known) -> bool:
+        standing = await self._queries.standings.standing(project, who)
+        return standing.may(needed, who.roles)
+
+    async def _inspected(self, archive: Path, digest: str, who: Known) -> Source:
+        async with self._inspecting.taken_by(who.person):
             return await to_thread.run_sync(inspected, archive, digest, self._limits)
 
-    async def _say(self, kept: Source, actor: Actor, origin: str | None) -> None:
-        """That it is here. What it says of people goes into rows alone, sealed with the key of who sends it."""
-        source, people = kept.source, self._queries.people
-        context = Context(project=kept.project, correlation=self._wiring.ids.new(), actor=actor)
+    async def _say(self, kept: Source, who: Known, origin: str | None) -> None:
+        """That it is here. What it says of people goes into rows alone, sealed with the key of who sends it.
+
+        It belongs to the project that it says it is where its sender may deploy there: anybody can write any name into
+        a placet.yaml, and would fill others' histories.
+        """
+        source, people, actor = kept.source, self._queries.people, Actor.person(who.person)
+        project = kept.project if await self._may(kept.project, "deployer", who) else PLATFORM
+        context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
         uploaded = SourceUploaded(source=source, size=kept.size, project=kept.project, origin=origin)
 
         async def change(work: UnitOfWork) -> None:
@@ -211,10 +228,12 @@ class Intake:
 async def show_source(
     work: UnitOfWork, kept: Source, person: str, people: People, sender: Owner | None
 ) -> None:
-    """`person` sent it first. Without the key of the `sender` nothing is kept of whom it names as its owner."""
+    """`person` sent it, unless somebody did before. Without the key of the `sender` nothing is kept of whom it names as
+    its owner."""
     owner = kept.owner if sender is not None else None
     work.put(
         p.sources,
+        keep=("owner", "owner_alike"),
         source=kept.source,
         size=kept.size,
         project=kept.project,
@@ -222,7 +241,7 @@ async def show_source(
         owner=sender.seal(owner, place=OWNER_OF_SOURCE) if sender and owner else None,
         owner_alike=await people.looks(owner) if owner else None,
     )
-    work.put(p.senders, source=kept.source, person=person)
+    work.put(p.senders, keep=("person",), source=kept.source, person=person)
     for name in kept.builders:
         work.put(p.builders, source=kept.source, alike=await people.looks(normalised(name)))
     if kept.card is not None:

@@ -351,7 +351,13 @@ class Queries:
         return rows[0]
 
     async def source(self, digest: str) -> sa.Row[Any] | None:
-        rows = await self._store.rows(sa.select(p.sources).where(p.sources.c.source == digest))
+        """With its `sender`, the first one."""
+        query = (
+            sa.select(p.sources, p.senders.c.person.label("sender"))
+            .join_from(p.sources, p.senders, p.sources.c.source == p.senders.c.source, isouter=True)
+            .where(p.sources.c.source == digest)
+        )
+        rows = await self._store.rows(query)
         return rows[0] if rows else None
 
     async def earlier_request(self, person: str, key: str) -> sa.Row[Any] | None:
