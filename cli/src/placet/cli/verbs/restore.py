@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import aclosing
 
-from placet.auditing import judge
+from placet.auditing import judge, signed_by
 from placet.cli import exits
 from placet.cli.screen import Screen
 from placet.cli.sizes import counted
 from placet.cli.verbs.mending import end, feed, keys_of, log_of, mark, must_be_here, program
-from placet.errors import Refused, Unreadable
-from placet.trust import checkpoints
+from placet.client import Client
+from placet.errors import Refused, Unavailable, Unreadable
 from placet.trust.auditing import Audited, Auditor, Known
-from placet.trust.notes import Note
+from placet.trust.checkpoints import Checkpoint
+from placet.trust.notes import NoteKey
+
+LOOK_EVERY = 0.3
+MOST_LOOKS = 100
+"""For the next checkpoint, which comes within a second where all is well."""
 
 
 async def restore(arguments: Namespace, screen: Screen) -> int:
@@ -31,7 +38,7 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
     must_be_here(service, arguments.data)
     async with log_of(arguments.data) as platform:
         keys = await keys_of(platform, arguments, screen)
-        signed, by = checkpoints.verify(Note.from_bytes(await platform.checkpoint()), keys)
+        signed, by = await covering(platform, service, keys)
         auditor = Auditor(
             Audited(origin=signed.origin),
             [Known(signed, f"the log's own checkpoint of {counted(signed.size, 'event')}")],
@@ -68,6 +75,30 @@ async def restore(arguments: Namespace, screen: Screen) -> int:
     )
     screen.document({"service": service, "restored": True, "size": signed.size, "origin": signed.origin})
     return exits.DONE
+
+
+async def covering(platform: Client, service: str, keys: Sequence[NoteKey]) -> tuple[Checkpoint, NoteKey]:
+    """A checkpoint of all that the log has of the service by now, with the key that signed it.
+
+    What comes into the log is signed a moment later: what the service said just before it was lost would be left out,
+    and stand in the log under a number that nobody knows. Raises Unavailable where it is not signed in time.
+    """
+    signed, by = await signed_by(platform, keys)
+    last = 0
+    async with aclosing(platform.entries(after=signed.size)) as entries:
+        async for entry in entries:
+            if entry.producer == service:
+                last = entry.position
+    tries = 0
+    while signed.size < last:
+        if (tries := tries + 1) > MOST_LOOKS:
+            raise Unavailable(
+                f"the audit log holds events of {service} up to position {last}, and is signed up to {signed.size}",
+                fix="`placet status --platform` says what keeps metadata from signing; then run this again",
+            )
+        await asyncio.sleep(LOOK_EVERY)
+        signed, by = await signed_by(platform, keys)
+    return signed, by
 
 
 def _database(arguments: Namespace) -> str:

@@ -351,7 +351,10 @@ class Commands:
                 f"no source {asked.source} was uploaded",
                 fix=f"PUT the archive to /v1/sources/{asked.source} first, or let `placet deploy FOLDER` do it",
             )
-        is_elsewhere = asked.project not in (None, source.project)  # else what it takes on that project is asked anyway
+        is_elsewhere = asked.project not in (
+            None,
+            source.project,
+        )  # else what it takes on that project is asked anyway
         if is_elsewhere and not await self.may_take(source, who):
             await self._queries.standings.must(source.project, "viewer", who)
         return Deploy(project=asked.project or source.project, command=goal, source=asked.source, image=None)
