@@ -1,22 +1,27 @@
-"""What is private is told to those who have a role on it, or read all: pages, streams, entries, tiles and evidence."""
+"""What is private is told to those who have a role on it, or read all: pages, streams, entries, tiles and evidence.
+And nobody reads on by a token that holds no more."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from placet.events.contracts.gateway import (
+    ErasureRequested,
     ProjectOpened,
     ProjectRestricted,
     RoleGranted,
     RoleRevoked,
     TeamChanged,
     TeamDisbanded,
+    TokenRevoked,
 )
+from placet.events.store import PAGE
 
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import asked
@@ -120,15 +125,8 @@ async def test_who_follows_is_told_no_more_of_what_became_private(metadata: Meta
     token = metadata.token(role="scientist")
     seen: list[dict[str, Any]] = []
 
-    async def follow() -> None:
-        def took(message: bytes) -> None:
-            lines = message.decode().splitlines()
-            seen.extend(json.loads(line[6:]) for line in lines if line.startswith("data: "))
-
-        await stream(metadata, token, took)
-
     async with metadata.indexing():
-        following = asyncio.create_task(follow())
+        following = asyncio.create_task(follow(metadata, token, seen))
         await eventually(lambda: len(seen) == 2)
         await keep(metadata, 3, RESTRICTED)
         hidden = metadata.queries.hidden_from
@@ -144,27 +142,119 @@ async def test_who_follows_is_told_no_more_of_what_became_private(metadata: Meta
     assert not any(each["data"].get("release") == 2 for each in seen)
 
 
+async def follow(metadata: Metadata, token: str, seen: list[dict[str, Any]]) -> None:
+    async def took(message: bytes) -> None:
+        lines = message.decode().splitlines()
+        seen.extend(json.loads(line[6:]) for line in lines if line.startswith("data: "))
+
+    await stream(metadata, token, took, "/v1/events", "follow=1")
+
+
+REVOKED = (TokenRevoked(token="token-1"), "token/token-1")
+ERASED = (ErasureRequested(person=ME, requested_by=OTHER, tokens=1, words=0), ME.replace(":", "/"))
+ENDINGS = pytest.mark.parametrize("ending", [REVOKED, ERASED], ids=["revoked", "erased"])
+
+
+async def end(metadata: Metadata, ending: tuple[Any, str], position: int) -> None:
+    """Until the log knows that the token is none any more."""
+    said, subject = ending
+    await metadata.keep(metadata.heard(said, position, subject=subject))
+
+    async def is_known() -> bool:
+        return await metadata.queries.is_revoked("token-1", ME)
+
+    await eventually(is_known)
+
+
+@ENDINGS
+@pytest.mark.parametrize("role", ["scientist", "auditor"])
+async def test_who_follows_is_told_nothing_more_once_the_token_holds_no_more(
+    metadata: Metadata, ending: tuple[Any, str], role: Any
+) -> None:
+    await keep(metadata, 1, asked())
+    token = metadata.token(role=role)
+    seen: list[dict[str, Any]] = []
+    async with metadata.indexing():
+        following = asyncio.create_task(follow(metadata, token, seen))
+        await eventually(lambda: len(seen) == 1)
+        await end(metadata, ending, 2)
+        await keep(metadata, 3, asked(release=2))
+        await eventually(following.done)
+        await following
+        async with metadata.alone.http(token) as http:
+            assert (await http.get("/v1/events?follow=1")).status_code == 401
+    assert not any(each["data"].get("release") == 2 for each in seen)
+
+
+async def test_who_follows_while_nothing_happens_is_let_go_once_the_token_is_over(metadata: Metadata) -> None:
+    await keep(metadata, 1, asked())
+    seen: list[dict[str, Any]] = []
+    following = asyncio.create_task(follow(metadata, metadata.token(), seen))
+    await eventually(lambda: len(seen) == 1)
+    metadata.alone.clock.pass_(timedelta(days=1, seconds=29))
+    await keep(metadata, 2, asked(release=2))
+    await eventually(lambda: len(seen) == 2)
+    assert not following.done(), "a clock may be that wrong"
+    metadata.alone.clock.pass_(timedelta(seconds=1))
+    await eventually(following.done)
+    await following
+
+
+@pytest.mark.parametrize(
+    ("role", "said", "subject"),
+    [("auditor", *REVOKED), ("auditor", *ERASED), ("scientist", RESTRICTED, "project/churn")],
+    ids=["revoked", "erased", "private"],
+)
+async def test_the_log_as_lines_ends_where_it_may_be_read_no_more(
+    metadata: Metadata, role: Any, said: Any, subject: str
+) -> None:
+    await metadata.keep(*(metadata.heard(asked(release=each), each) for each in range(1, PAGE + 2)))
+    took: list[int] = []
+
+    async def take(lines: bytes) -> None:
+        took.append(lines.count(b"\n"))
+        if len(took) > 1:
+            return
+        await metadata.keep(metadata.heard(said, PAGE + 2, subject=subject))
+        await eventually(is_known)
+
+    async def is_known() -> bool:
+        hidden = await metadata.queries.hidden_from(_Scientist())  # type: ignore[arg-type]
+        return bool(hidden) or await metadata.queries.is_revoked("token-1", ME)
+
+    async with metadata.indexing():
+        await stream(metadata, metadata.token(role=role), take, "/v1/audit/entries", "", "application/jsonl")
+    assert sum(took) == PAGE
+
+
 class _Scientist:
     person, roles, teams = ME, frozenset({"scientist"}), frozenset[str]()
 
 
-async def stream(metadata: Metadata, token: str, took: Any) -> None:
-    """Server-sent events as they come, for ever."""
+async def stream(
+    metadata: Metadata,
+    token: str,
+    took: Callable[[bytes], Awaitable[None]],
+    path: str,
+    query: str,
+    accept: str = "*/*",
+) -> None:
+    """An answer piece by piece, to its end."""
 
     async def receive() -> dict[str, Any]:
         return await asyncio.Future()
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.body":
-            took(message["body"])
+            await took(message["body"])
 
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "/v1/events",
-        "raw_path": b"/v1/events",
-        "query_string": b"follow=1",
-        "headers": [(b"authorization", f"Bearer {token}".encode())],
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(b"authorization", f"Bearer {token}".encode()), (b"accept", accept.encode())],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("placet", 80),

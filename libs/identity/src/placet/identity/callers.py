@@ -16,7 +16,7 @@ from placet.identity.claims import Reading, claimed_issuer
 from placet.identity.provider import Provider
 from placet.identity.settings import ProviderSettings
 from placet.trust import KeySet, tokens
-from placet.trust.tokens import Token
+from placet.trust.tokens import CLOCK_SKEW, Token
 
 SHORTEST_SECRET = 32
 
@@ -36,6 +36,10 @@ class Callers:
         if self._provider is not None and claimed_issuer(token) == self._provider.issuer:
             return (await self._provider.verify(token)).token
         return tokens.verify(token, self._keys(), now=self._clock.now())
+
+    def has_expired(self, token: Token) -> bool:
+        """Whether one that held when it was looked at does so no more by its own end: for what goes on for long."""
+        return self._clock.now() >= token.expires + CLOCK_SKEW
 
     async def close(self) -> None:
         if self._provider is not None:

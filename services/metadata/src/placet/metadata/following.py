@@ -84,9 +84,10 @@ class Tail:
         self._trouble: PlacetError | None = None
 
     async def follow(
-        self, after: int, wanted: Filter, *, is_patient: bool = True
+        self, after: int, wanted: Filter, *, is_patient: bool = True, beat: float | None = None
     ) -> AsyncGenerator[Page, None]:
         """What is wanted behind `after`, for ever. A page may be empty: then `next` says what is known to hold nothing.
+        With a `beat` there is one at least every so many seconds, also where nothing is new.
 
         Raises Overtaken for one who was level and falls behind what is in memory, unless he is to be waited for
         (`is_patient`), and Unavailable while the database is away.
@@ -106,8 +107,8 @@ class Tail:
                     if page.next == after:  # the index is behind
                         await self._store.committed.wait(LOOK_EVERY, after=committed)
                 elif page.next == after:
-                    await self._grown.wait(AWAITED, after=grown)
-                if page.next != after:
+                    await self._grown.wait(beat or AWAITED, after=grown)
+                if page.next != after or beat:
                     yield page
                     after = page.next
 
