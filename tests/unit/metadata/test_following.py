@@ -336,7 +336,22 @@ async def test_however_often_one_comes_back_each_event_is_told_once_and_in_order
     ]
 
 
+def test_what_is_hidden_is_hidden_in_memory_with_what_the_platform_says_about_it() -> None:
+    wanted, time = Filter(hidden=frozenset({"churn"})), "2026-01-01T00:00:00.000Z"
+    places = [
+        ("churn", None),
+        ("platform", "churn"),
+        ("platform", "wine"),
+        ("platform", None),
+        ("wine", None),
+    ]
+    told = [each for each in places if wanted.admits(type="x", project=each[0], named=each[1], time=time)]
+    assert told == places[2:]
+
+
 @for_all(st.text("ab*", max_size=12), st.text("ab", max_size=12))
 def test_a_glob_is_the_same_in_memory_as_everywhere(glob: str, text: str) -> None:
-    admitted = Filter(type=glob).admits(type=text, project="churn", time="2026-01-01T00:00:00.000Z")
+    admitted = Filter(type=glob).admits(
+        type=text, project="churn", named=None, time="2026-01-01T00:00:00.000Z"
+    )
     assert admitted == fnmatchcase(text, glob)

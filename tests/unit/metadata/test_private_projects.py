@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from placet.events.contracts.gateway import (
+    AccessDenied,
     ErasureRequested,
     ProjectOpened,
     ProjectRestricted,
@@ -118,6 +119,54 @@ async def test_it_is_told_to_those_who_have_a_role_on_it(
     await keep(metadata, 1, asked(), GRANTED, RESTRICTED, *said)
     async with metadata.indexing():
         assert ("churn" in await projects(metadata, "/v1/events")) == is_told
+
+
+def denied_of(project: str | None) -> AccessDenied:
+    now = "2026-01-01T00:00:00.000Z"
+    return AccessDenied(
+        denial="1",
+        person=OTHER,
+        origin=None,
+        status=403,
+        reason="access.role",
+        method="POST",
+        route="/v1/commands",
+        project=project,
+        count=1,
+        since=now,
+        until=now,
+    )
+
+
+async def test_whom_the_platform_denied_something_of_it_is_told_to_the_same_alone(metadata: Metadata) -> None:
+    async def keep_denied(first: int) -> None:
+        for position, project in enumerate(("churn", "wine", None), first):
+            await metadata.keep(metadata.heard(denied_of(project), position, project="platform"))
+
+    async def of(path: str, key: str, role: Any) -> list[str | None]:
+        async with metadata.alone.http(metadata.token(role=role)) as http:
+            answer = (await http.get(path)).json()[key]
+        told = [each if key == "events" else each["event"] for each in answer]
+        return [each["data"]["project"] for each in told if each["type"].endswith("access.denied.v1")]
+
+    await keep(metadata, 1, GRANTED, RESTRICTED)
+    await keep_denied(3)
+    seen: list[dict[str, Any]] = []
+    async with metadata.indexing():
+        for path, key in (
+            ("/v1/events?type=placet.*.access.denied.*", "events"),
+            ("/v1/events?project=platform&before=99", "events"),
+            ("/v1/audit/entries?project=platform", "entries"),
+        ):
+            assert set(await of(path, key, "scientist")) == {"wine", None}
+            assert set(await of(path, key, "auditor")) == {"churn", "wine", None}
+        following = asyncio.create_task(follow(metadata, metadata.token(role="scientist"), seen))
+        await eventually(lambda: len(seen) == 2)
+        await keep_denied(6)
+        await eventually(lambda: len(seen) == 4)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    assert [each["data"]["project"] for each in seen] == ["wine", None] * 2
 
 
 async def test_who_follows_is_told_no_more_of_what_became_private(metadata: Metadata) -> None:

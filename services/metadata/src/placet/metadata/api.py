@@ -24,7 +24,7 @@ from placet.metadata.access import ERRORS, LOOK_EVERY, Onlookers, Reader, must_r
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
-from placet.metadata.queries import BackPage, Filter, Page, Queries, entry, shown
+from placet.metadata.queries import BackPage, Filter, Page, Queries, entry, is_hidden, shown
 from placet.trust.tokens import Token
 
 MAX_POSITION = 2**63 - 1
@@ -114,7 +114,7 @@ def router(
                         hidden = await onlookers.hidden_from(who, page.next)
                         if hidden is None:
                             return
-                        told = [each for each in page.events if each.event.partitionkey not in hidden]
+                        told = [each for each in page.events if not is_hidden(each, hidden)]
                         if told:
                             yield b"".join(tail.once(each, _message) for each in told)
         except Overtaken as overtaken:
@@ -136,12 +136,13 @@ def router(
         Without a project it is for those from whom none is hidden; the lines end early for one who is none of them any
         more, or whose token was revoked or is over.
         """
-        must_read(project, await queries.hidden_from(who))
+        hidden = await queries.hidden_from(who)
+        must_read(project, hidden)
         if JSONL in accept:
             if project is not None:
                 raise Unreadable("as lines the log is whole", fix="leave project out, or ask for JSON")
             return StreamingResponse(_lines(after, until, who), media_type=JSONL)
-        page = await queries.events(after, limit, Filter(project=project))
+        page = await queries.events(after, limit, Filter(project=project, hidden=hidden))
         began_after = await queries.began_after()
         entries = [
             entry(each, began_after) for each in page.events if until is None or each.position <= until

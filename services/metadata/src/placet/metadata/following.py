@@ -17,7 +17,7 @@ from typing import Any
 from placet.errors import PlacetError, Unavailable
 from placet.events import Recorded
 from placet.events.store import EventStore, Signal
-from placet.metadata.projections import AUDIT
+from placet.metadata.projections import AUDIT, named_by
 from placet.metadata.queries import Filter, Page, Queries
 
 AT_ONCE = 200
@@ -45,6 +45,7 @@ class _Kept:
     recorded: Recorded[Any]
     type: str
     project: str
+    named: str | None
     time: str
 
     @classmethod
@@ -54,6 +55,7 @@ class _Kept:
             recorded=recorded,
             type=recorded.event.type,
             project=attributes.partitionkey,
+            named=named_by(recorded.event),
             time=attributes.time,
         )
 
@@ -197,4 +199,4 @@ class Tail:
 
 
 def _admits(wanted: Filter, kept: _Kept) -> bool:
-    return wanted.admits(type=kept.type, project=kept.project, time=kept.time)
+    return wanted.admits(type=kept.type, project=kept.project, named=kept.named, time=kept.time)
