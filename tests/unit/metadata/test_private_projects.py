@@ -27,6 +27,7 @@ from placet.events.store import PAGE
 from tests.support.eventually import eventually
 from tests.unit.gateway.roads import asked
 from tests.unit.metadata.logs import Metadata, a_log
+from tests.unit.metadata.test_sealing import Sealed
 
 ME, OTHER = (f"person:00000000-0000-7000-8000-00000000000{each}" for each in "12")
 GRANTED = RoleGranted(project="churn", to=OTHER, role="owner", granted_by=OTHER)
@@ -167,6 +168,26 @@ async def test_whom_the_platform_denied_something_of_it_is_told_to_the_same_alon
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
     assert [each["data"]["project"] for each in seen] == ["wine", None] * 2
+
+
+async def test_of_what_is_hidden_there_is_no_proof_since_its_leaf_says_what_it_is(metadata: Metadata) -> None:
+    await keep(metadata, 1, asked(), asked(project="wine"), GRANTED, RESTRICTED)
+    denied = metadata.heard(denied_of("churn"), 5, project="platform")
+    await metadata.keep(denied)
+    await Sealed(metadata, metadata.folder).sealing().catch_up()
+    hidden = ("position=1", "position=5", f"event={denied.event.id}")
+    async with metadata.indexing():
+        async with metadata.alone.http(metadata.token(role="scientist")) as http:
+            for one in hidden:
+                refused = await http.get(f"/v1/audit/proof?{one}")
+                assert (refused.status_code, refused.json()["rule"]) == (403, "project.role"), one
+                assert "churn" not in refused.text
+            for other in ("position=2", "since=2"):
+                assert (await http.get(f"/v1/audit/proof?{other}")).status_code == 200, other
+            assert (await http.get("/v1/audit/proof?position=6")).status_code == 404
+        async with metadata.alone.http(metadata.token(role="auditor")) as http:
+            for one in hidden:
+                assert (await http.get(f"/v1/audit/proof?{one}")).status_code == 200, one
 
 
 async def test_who_follows_is_told_no_more_of_what_became_private(metadata: Metadata) -> None:

@@ -157,6 +157,11 @@ class Queries:
             )
         return int(rows[0].position)
 
+    async def is_hidden_at(self, position: int, hidden: frozenset[str]) -> bool:
+        """Whether what is there is of one of these projects, whether or not the index shows it yet."""
+        found = await self._store.read_all(position - 1, 1, log=AUDIT)
+        return any(is_hidden(each, hidden) for each in found)
+
     async def witnesses(self) -> list[dict[str, Any]]:
         """How much of the log each has seen; times in RFC 3339, None where it never did."""
         rows = await self._store.rows(sa.select(witnesses).order_by(witnesses.c.name))
