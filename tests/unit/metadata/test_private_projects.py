@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from placet.events.contracts.gateway import (
 from placet.events.store import PAGE
 
 from tests.support.eventually import eventually
+from tests.support.piece_by_piece import piece_by_piece
 from tests.unit.gateway.roads import asked
 from tests.unit.metadata.logs import Metadata, a_log
 from tests.unit.metadata.test_sealing import Sealed
@@ -217,7 +218,8 @@ async def follow(metadata: Metadata, token: str, seen: list[dict[str, Any]]) -> 
         lines = message.decode().splitlines()
         seen.extend(json.loads(line[6:]) for line in lines if line.startswith("data: "))
 
-    await stream(metadata, token, took, "/v1/events", "follow=1")
+    app = metadata.alone._app()
+    await piece_by_piece(app, "/v1/events?follow=1", took, authorization=f"Bearer {token}")
 
 
 REVOKED = (TokenRevoked(token="token-1"), "token/token-1")
@@ -293,42 +295,13 @@ async def test_the_log_as_lines_ends_where_it_may_be_read_no_more(
         return bool(hidden) or await metadata.queries.is_revoked("token-1", ME)
 
     async with metadata.indexing():
-        await stream(metadata, metadata.token(role=role), take, "/v1/audit/entries", "", "application/jsonl")
+        authorization = f"Bearer {metadata.token(role=role)}"
+        app = metadata.alone._app()
+        await piece_by_piece(
+            app, "/v1/audit/entries", take, authorization=authorization, accept="application/jsonl"
+        )
     assert sum(took) == PAGE
 
 
 class _Scientist:
     person, roles, teams = ME, frozenset({"scientist"}), frozenset[str]()
-
-
-async def stream(
-    metadata: Metadata,
-    token: str,
-    took: Callable[[bytes], Awaitable[None]],
-    path: str,
-    query: str,
-    accept: str = "*/*",
-) -> None:
-    """An answer piece by piece, to its end."""
-
-    async def receive() -> dict[str, Any]:
-        return await asyncio.Future()
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.body":
-            await took(message["body"])
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": [(b"authorization", f"Bearer {token}".encode()), (b"accept", accept.encode())],
-        "http_version": "1.1",
-        "scheme": "http",
-        "server": ("placet", 80),
-        "client": ("127.0.0.1", 1),
-        "root_path": "",
-    }
-    await metadata.alone._app()(scope, receive, send)
