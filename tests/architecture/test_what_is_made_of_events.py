@@ -34,7 +34,7 @@ NONE: Mapping[str, Mapping[str, str]] = {
     "deployer": {WORK: "room_taken observed silenced", LOOKS: "signs_of_life"},
     "metadata": {
         LOG: (
-            "audit_epochs audit_indexed audit_revoked_tokens audit_private audit_roles audit_members "
+            "audit_epochs audit_indexed audit_named audit_revoked_tokens audit_private audit_roles audit_members "
             "audit_tiles audit_checkpoints audit_cosignatures "
             "audit_cosigned_again"
         ),

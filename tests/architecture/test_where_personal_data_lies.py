@@ -180,6 +180,7 @@ HOLDS: Mapping[str, Mapping[str, str]] = {
     "metadata.audit_epochs": {"none": "producer epoch began_after"},
     "metadata.audit_indexed": {"none": "generation position type project time"},
     "metadata.audit_members": {"none": "generation team", "opaque": "person"},
+    "metadata.audit_named": {"none": "generation position project"},
     "metadata.audit_private": {"none": "generation project"},
     "metadata.audit_roles": {"none": "generation project", "opaque": "to"},
     "metadata.audit_producers": {"none": "producer epoch position chain said_at"},

@@ -254,12 +254,14 @@ async def test_placet_up_by_tls_starts_again_on_its_socket(tmp_path: Path) -> No
         "PLACET_HTTP_TLS_CERTIFICATE": str(shown.certificate),
         "PLACET_HTTP_TLS_KEY": str(shown.key),
         "PLACET_API_CA": str(authority.file),
+        "PLACET_HTTP_TRUSTED_PROXIES": HERE,
     }
     with embedded_process(tmp_path, settings) as (found, process):
         platform = replace(found, authority=authority.file)
         assert platform.url.startswith("https://")
         async with platform.http() as connected:
             assert (await connected.get("/readyz")).status_code == 200
+            await tells_callers_apart_by_what_its_proxy_says(platform, connected)
             process.start_again()
             await eventually(lambda: "the platform starts again" in process.log.read_text(), within=60)
             assert (await connected.get("/readyz")).status_code == 200
@@ -267,3 +269,15 @@ async def test_placet_up_by_tls_starts_again_on_its_socket(tmp_path: Path) -> No
                 "/console/sign-in", data={"token": platform.token}, headers={"Origin": platform.url}
             )
             assert signed_in.status_code == 303, signed_in.text
+
+
+async def tells_callers_apart_by_what_its_proxy_says(platform: Platform, proxy: httpx.AsyncClient) -> None:
+    for caller in ("198.51.100.7", "203.0.113.7"):
+        await proxy.get("/v1/models", headers={"X-Forwarded-For": caller})
+
+    async def are_two() -> bool:
+        path = "/v1/events?type=placet.gateway.access.denied.*"
+        answer = await proxy.get(path, headers=platform.authorized())
+        return len({each["data"]["origin"] for each in answer.json()["events"]}) == 2
+
+    await eventually(are_two)

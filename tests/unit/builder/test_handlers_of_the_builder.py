@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 from placet.builder.adapters.image_workshop import RegistryImages
-from placet.builder.api import reader_of, router
+from placet.builder.api import Access, router
 from placet.builder.jobs import MAX_WHY, build_worker
 from placet.builder.ports import BuildJob, KnownImage, Ports
 from placet.builder.projections import TABLES
@@ -43,6 +43,7 @@ from placet.oci import ImageLayout
 from placet.trust import KeySet, SigningKey, tokens
 
 from tests.support.eventually import eventually
+from tests.support.piece_by_piece import piece_by_piece
 from tests.unit.gateway.roads import IMAGE, SOURCE, asked, built, cleared, reserved
 from tests.unit.hearing import Alone, alone
 
@@ -155,10 +156,10 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
             workers=(build_worker(ports, slots=2),),
             routers=(
                 router(
-                    reader=reader_of(
-                        callers=Callers(lambda: KeySet([key.public]), wiring.clock),
-                        store=wiring.store,
-                        denials=Denials(wiring, AccessDenied),
+                    access=Access(
+                        Callers(lambda: KeySet([key.public]), wiring.clock),
+                        wiring.store,
+                        Denials(wiring, AccessDenied),
                     ),
                     store=wiring.store,
                     log_of=workshop.log_of,
@@ -536,6 +537,35 @@ async def test_a_build_is_followed_to_its_end(builder: Builder) -> None:
                 log.write("image sha256:1\n")
             may_end.set()
         assert (await followed).text == "resolved 12 packages\nimage sha256:1\n"
+
+
+@pytest.mark.parametrize("how", ["revoked", "private", "over"])
+async def test_who_may_read_a_builds_log_no_more_is_told_no_more_of_it(builder: Builder, how: str) -> None:
+    await builder.alone.hear(reserved())
+    file = builder.workshop.log_of("churn", 1)
+    file.parent.mkdir(parents=True)
+    file.write_text("resolved 12 packages\n")
+    told = bytearray()
+
+    async def took(piece: bytes) -> None:
+        told.extend(piece)
+
+    async with builder.at_work(1) as may_end:
+        token, url = builder.token("scientist"), "/v1/builds/churn/1/log?follow=1"
+        following = asyncio.create_task(
+            piece_by_piece(builder.alone._app(), url, took, authorization=f"Bearer {token}")
+        )
+        await eventually(lambda: told == b"resolved 12 packages\n")
+        match how:
+            case "revoked":
+                await builder.alone.hear(TokenRevoked(token="token-1"))
+            case "private":
+                await builder.alone.hear(ProjectRestricted(project="churn", restricted_by="person:1"))
+            case _:
+                builder.alone.clock.pass_(timedelta(hours=1, seconds=30))
+        await eventually(following.done)
+        await following
+        may_end.set()
 
 
 @pytest.mark.parametrize(

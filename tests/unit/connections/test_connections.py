@@ -274,6 +274,39 @@ def test_clients_close_first_what_they_keep() -> None:
     assert bounded(App(), Bounds()).timeout_keep_alive > 60  # nginx's, and longer than most libraries'
 
 
+@pytest.mark.parametrize(
+    ("proxies", "told"),
+    [
+        ("", ("127.0.0.1", "http")),
+        ("192.0.2.0/24", ("127.0.0.1", "http")),
+        ("192.0.2.0/24,127.0.0.1/32", ("198.51.100.7", "https")),
+    ],
+    ids=["unless told", "another", "this one"],
+)
+async def test_for_whom_somebody_asks_is_believed_of_proxies_alone_that_are_named(
+    proxies: str, told: tuple[str, str]
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope["client"][0], scope["scheme"]))
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    headers = b"X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https\r\n"
+    server = PromptServer(bounded(app, Bounds(), proxies=proxies, port=0, timeout_graceful_shutdown=1))
+    running = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    clients = Clients(server)
+    try:
+        await ask(await clients(), REQUEST.replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n"))
+    finally:
+        clients.close()
+        server.end()
+        await running
+    assert seen == [told]
+
+
 async def test_the_kernel_asks_after_a_client_that_may_have_vanished(app: App) -> None:
     """Nothing else tells it from one that waits for the next event, and at the bound it would keep others out."""
     async with serving(app, Bounds()) as connect:

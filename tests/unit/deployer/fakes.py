@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -79,6 +80,8 @@ class FakeModelHost:
 
     async def log(self, id: str, *, tail: int | None, follow: bool) -> AsyncIterator[bytes]:
         yield f"{id} was here\n".encode() if id in self.instances and tail != 0 else b""
+        if follow:
+            await asyncio.Future()  # until the caller goes
 
     def _must_answer(self) -> None:
         if self.away is not None:

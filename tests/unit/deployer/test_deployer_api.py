@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -14,21 +15,27 @@ from placet.events.problems import speak_problems
 from placet.trust import SigningKey, tokens
 
 from tests.support.eventually import eventually
+from tests.support.piece_by_piece import piece_by_piece
 from tests.unit.deployer.harness import World
 
 TOKEN = "01a20932-14f5-778e-812e-16f3bd347454"
 
 
 @pytest.fixture
-async def http(idle_world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def app(idle_world: World) -> AsyncIterator[FastAPI]:
     async with idle_world.deployer() as service:
         app = FastAPI()
         speak_problems(app)
         for router in service.routers:
             app.include_router(router)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://deployer") as client:
-            yield client
+        yield app
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://deployer") as client:
+        yield client
 
 
 PERSON = "person:01a20932-14f5-778e-812e-16f3bd347455"
@@ -183,6 +190,26 @@ async def test_a_revoked_token_reads_nothing(idle_world: World, http: httpx.Asyn
         return answer.status_code == 401
 
     await eventually(is_refused)
+
+
+@pytest.mark.parametrize("how", ["revoked", "private"])
+async def test_who_may_read_a_models_log_no_more_is_told_no_more_of_it(
+    idle_world: World, app: FastAPI, how: str
+) -> None:
+    await idle_world.deploy_and_wait()
+    told = bytearray()
+
+    async def took(piece: bytes) -> None:
+        told.extend(piece)
+
+    token = authorized(idle_world, role="scientist")["Authorization"]
+    following = asyncio.create_task(
+        piece_by_piece(app, "/v1/models/churn/logs?follow=1", took, authorization=token)
+    )
+    await eventually(lambda: told == b"churn-1 was here\n")
+    await (idle_world.revoke(TOKEN) if how == "revoked" else idle_world.restrict("churn", owner="person:1"))
+    await eventually(following.done)
+    await following
 
 
 async def test_what_is_of_a_private_project_is_for_those_who_have_a_role_on_it(

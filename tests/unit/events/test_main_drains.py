@@ -1,8 +1,10 @@
-"""A service that runs alone: told to stop, it ends what it began before its process ends; it bounds who connects."""
+"""A service that runs alone: told to stop, it ends what it began before its process ends; it bounds who connects, and
+believes the proxies alone that it was told of."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -14,6 +16,7 @@ import pytest
 SERVICE = """
 import asyncio, logging, sys
 from pathlib import Path
+from fastapi import APIRouter, Request
 from placet.events import ByType, Service, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
 from placet.events.main import serve
@@ -29,8 +32,14 @@ async def run():
         await asyncio.sleep(0.05)
         print("closed", flush=True)
 
+    router = APIRouter()
+
+    @router.get("/v1/whom")
+    async def whom(request: Request) -> str:
+        return f"{request.url.scheme} {request.client.host}"
+
     service = Service(
-        name="indexer", wiring=wiring, hears=frozenset(), reaction=ByType({}), says=(),
+        name="indexer", wiring=wiring, hears=frozenset(), reaction=ByType({}), says=(), routers=(router,),
         start=(started,), close=(closed,),
     )
     process = ProcessSettings(
@@ -44,10 +53,10 @@ sys.exit(asyncio.run(run()))
 """
 
 
-async def started(folder: Path) -> tuple[Process, int]:
+async def started(folder: Path, **settings: str) -> tuple[Process, int]:
     """The service and its port."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVICE, str(folder)), stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-c", SERVICE, str(folder)), stdout=PIPE, stderr=PIPE, env=os.environ | settings
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -76,5 +85,17 @@ async def test_who_says_nothing_makes_room_for_the_next(tmp_path: Path) -> None:
     assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 200 OK\r\n"
     with suppress(ConnectionResetError):
         assert await asyncio.wait_for(silent.read(), 20) == b""
+    process.terminate()
+    await process.communicate()
+
+
+async def test_a_proxy_that_it_was_told_of_is_believed_for_whom_it_asks(tmp_path: Path) -> None:
+    process, port = await started(tmp_path, PLACET_HTTP_TRUSTED_PROXIES="127.0.0.1")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    said = b"X-Forwarded-For: 198.51.100.7\r\nX-Forwarded-Proto: https\r\n"
+    writer.write(b"GET /v1/whom HTTP/1.1\r\nHost: h\r\nConnection: close\r\n" + said + b"\r\n")
+
+    assert (await asyncio.wait_for(reader.read(), 20)).endswith(b'"https 198.51.100.7"')
+    writer.close()
     process.terminate()
     await process.communicate()

@@ -35,6 +35,12 @@ def test_what_is_right_is_read() -> None:
     assert settings.http_port == 8080
 
 
+def test_proxies_are_networks_however_they_are_written(environment: pytest.MonkeyPatch) -> None:
+    assert load(ProcessSettings).http_trusted_proxies == ""
+    environment.setenv("PLACET_HTTP_TRUSTED_PROXIES", "10.0.0.7, 10.1.2.3/16,fd00::7")
+    assert load(ProcessSettings).http_trusted_proxies == "10.0.0.7/32,10.1.0.0/16,fd00::7/128"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "saying"),
     [
@@ -42,6 +48,8 @@ def test_what_is_right_is_read() -> None:
         ("PLACET_DATABASE_URL", "mysql://database/", "must be postgresql://"),
         ("PLACET_HTTP_PORT", "99999", "port to listen on"),
         ("PLACET_HTTP_PORT", "eighty", "port to listen on"),
+        ("PLACET_HTTP_TRUSTED_PROXIES", "edge,10.0.0.7", "must be addresses or networks with commas between"),
+        ("PLACET_HTTP_TRUSTED_PROXIES", "*", "must be addresses or networks with commas between"),
         ("PLACET_LEASE_SECONDS", "0", "outlive a crashed process"),
         ("PLACET_LOG_LEVEL", "loud", "debug, info, warning or error"),
     ],

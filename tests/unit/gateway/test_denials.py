@@ -163,9 +163,27 @@ async def test_a_thousand_hostile_callers_make_a_bounded_number_of_events(told: 
         await told.after(1)
     events = await told.after(1)
     assert sum(each.count for each in events) == 6000, "nothing is dropped"
-    assert len(events) <= 3 * (2 * MOST_SERIES + 2)
+    assert len(events) <= 3 * (4 * MOST_SERIES + 2)
     beyond = [each for each in events if each.person is None and each.origin is None]
     assert {each.reason for each in beyond} == {"token.invalid", "access.role"}
+
+
+async def test_who_is_unknown_takes_nobodys_name_out_of_the_log_however_many_they_are(told: Told) -> None:
+    for caller in range(MOST_SERIES + 1):
+        told.note(Unauthenticated("who?"), address=f"192.0.2.{caller}")
+    told.note(NOT_ALLOWED, ADA)
+    events = await told.after(0)
+    assert (events[-1].person, events[-1].reason) == (ADA, "access.role")
+    assert len({each.origin for each in events[:-1]}) == MOST_SERIES
+
+
+async def test_known_people_leave_room_for_who_is_unknown(told: Told) -> None:
+    for person in range(MOST_SERIES + 1):
+        told.note(NOT_ALLOWED, f"{ADA[:-4]}{person:04d}")
+    told.note(Unauthenticated("who?"))
+    events = await told.after(0)
+    assert len({each.person for each in events[:-1]}) == MOST_SERIES
+    assert events[-1].origin is not None
 
 
 class Troubled:

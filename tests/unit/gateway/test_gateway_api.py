@@ -22,6 +22,8 @@ from placet.events.codec import timestamp
 from placet.events.contracts import gateway as said
 from placet.events.shares import REQUESTS_EACH
 
+from tests.support.eventually import eventually
+from tests.support.piece_by_piece import piece_by_piece
 from tests.support.serving import serving
 from tests.unit.gateway.harness import MAX_SOURCE, Gateway, a_gateway, asked, knows_source, live
 from tests.unit.gateway.roads import CERTIFICATE, DELETE, DEPLOY, IMAGE, SOURCE, cleared, reserved
@@ -784,6 +786,26 @@ async def test_an_operation_is_followed_to_its_end(gateway: Gateway) -> None:
     seen = await asyncio.wait_for(following, 20)
     assert seen[-1][1] == "live"
     assert [int(id) for id, _ in seen] == sorted({int(id) for id, _ in seen})
+
+
+@pytest.mark.parametrize("how", ["revoked", "over"])
+async def test_who_follows_is_let_go_once_the_token_holds_no_more(gateway: Gateway, how: str) -> None:
+    operation, told = await asked(gateway), bytearray()
+
+    async def took(piece: bytes) -> None:
+        told.extend(piece)
+
+    async with gateway.http() as admin:
+        made = (await admin.post("/v1/tokens", json={"as": "Grace", "roles": ["auditor"]})).json()
+        path, bearer = f"/v1/operations/{operation}/events", f"Bearer {made['token']}"
+        following = asyncio.create_task(piece_by_piece(gateway.app, path, took, authorization=bearer))
+        await eventually(lambda: b"event: operation" in told)
+        if how == "revoked":
+            assert (await admin.delete(f"/v1/tokens/{made['id']}")).status_code == 204
+        else:
+            gateway.clock.pass_(timedelta(days=366))
+        await eventually(following.done)
+    await following
 
 
 async def test_who_follows_all_that_one_may_leaves_room_for_others(gateway: Gateway) -> None:

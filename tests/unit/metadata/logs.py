@@ -31,8 +31,15 @@ class Metadata:
     def queries(self) -> Queries:
         return Queries(self.alone.wiring.store)
 
-    def heard(self, payload: Any, position: int, epoch: str = "1", subject: str = "stream") -> Heard[Any]:
-        sealed = self.alone.seal(payload, subject=subject)
+    def heard(
+        self,
+        payload: Any,
+        position: int,
+        epoch: str = "1",
+        subject: str = "stream",
+        project: str | None = None,
+    ) -> Heard[Any]:
+        sealed = self.alone.seal(payload, subject=subject, project=project)
         carried = self.alone.wiring.codec.read_envelope(sealed.raw)
         return Heard(event=carried, epoch=epoch, position=position)
 

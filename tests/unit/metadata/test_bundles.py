@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import msgspec
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI, Request
 from placet.errors import TooLarge, Unavailable, Unknown
 from placet.events.codec import timestamp
+from placet.events.contracts.gateway import ProjectRestricted, RoleGranted
 from placet.events.contracts.shapes import RecordedFacts
 from placet.events.problems import speak_problems
 from placet.metadata import bundles_api
@@ -126,14 +128,14 @@ async def evidence(tmp_path: Path) -> AsyncIterator[Evidence]:
 
 
 def asking(evidence: Evidence, bundling: Bundling) -> httpx.AsyncClient:
-    """As the auditor whom the header names."""
+    """As whom the headers name: an auditor, unless they say so."""
     clock = evidence.sealed.log.alone.clock
 
     async def reader(request: Request) -> AsyncIterator[tokens.Token]:
         yield tokens.Token(
             id="1",
             person=request.headers["x-person"],
-            roles=frozenset({"auditor"}),
+            roles=frozenset({cast("tokens.Role", request.headers.get("x-role", "auditor"))}),
             issued=clock.now(),
             expires=clock.now(),
             kid="1",
@@ -227,8 +229,10 @@ async def test_archives_of_one_project_take_no_name_from_each_other(evidence: Ev
     at = evidence.sealed.log.alone.clock.now()
     into = evidence.folder / "bundle.zip"
     told = [
-        (await evidence.bundling.bundle(Wanted(project="churn", at=at, **more), into)).name
-        for more in ({}, {"asked": True}, {"people": True}, {"asked": True, "people": True})
+        (
+            await evidence.bundling.bundle(Wanted(project="churn", at=at, asked=asked, people=people), into)
+        ).name
+        for asked, people in ((False, False), (True, False), (False, True), (True, True))
     ]
     moment = f"{at:%Y%m%dt%H%M%Sz}"
     assert told == [
@@ -558,6 +562,51 @@ async def test_of_an_image_that_another_project_built_there_is_how_it_was_built(
     ]
     assert "Built" in inside["dossier.html"].decode()
     assert wrong(evidence.checked(bundle)) == []
+
+
+async def test_of_an_image_that_a_private_project_built_it_is_left_out_how_and_said_so(
+    evidence: Evidence,
+) -> None:
+    bom = an_artifact(b'{"bom":1}')
+    evidence.registry.artifacts["models/forest", sha256_digest(bom.manifest)] = bom
+    theirs: Any = built("forest")
+    taken: Any = reused("taker")
+    await evidence.more(
+        msgspec.structs.replace(theirs, bom=sha256_digest(bom.manifest)),
+        msgspec.structs.replace(taken, repository="models/forest"),
+    )
+    bundle = await evidence.made(project="taker", hidden=frozenset({"forest", "other"}))
+    inside = files(bundle)
+    assert not any(b"image.built" in data or bom.content in data for data in inside.values())
+    assert [name for name in inside if re.fullmatch("events/.*json", name)] == ["events/000000000007.json"]
+    assert b"\nLeft out: 1 events that are private to others than who asked.\n" in inside["README.txt"]
+    check = evidence.checked(bundle)
+    assert wrong(check) == []
+    assert any(
+        "that 1 private events were left out is their own word" in each.words for each in check.findings
+    )
+    assert b"Left out" not in files(await evidence.made(project="taker"))["README.txt"]
+
+
+async def test_who_asks_over_http_is_given_what_they_may_read(evidence: Evidence) -> None:
+    log = evidence.sealed.log
+    owner = RoleGranted(project="forest", to="person:1", role="owner", granted_by="person:1")
+    await log.keep(log.heard(owner, 3))
+    await log.keep(log.heard(ProjectRestricted(project="forest", restricted_by="person:1"), 4))
+    await evidence.more(built("forest"), reused("taker"))
+
+    async def left_out(role: str, person: str) -> bool:
+        async with asking(evidence, evidence.bundling) as http:
+            answer = await http.get(
+                "/v1/audit/bundle?project=taker", headers={"x-person": person, "x-role": role}
+            )
+        assert answer.status_code == 200, answer.text
+        (bundle := evidence.folder / "sent.zip").write_bytes(answer.content)
+        return b"Left out: 1 events" in files(bundle)["README.txt"]
+
+    assert await left_out("scientist", "person:2")
+    assert not await left_out("scientist", "person:1")
+    assert not await left_out("auditor", "person:2")
 
 
 # bounds

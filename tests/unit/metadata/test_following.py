@@ -21,11 +21,13 @@ from placet.errors import Unavailable
 from placet.events import Recorded
 from placet.events.clocks import SystemClock
 from placet.events.store import EVENTS, EventStore
+from placet.identity import Callers
+from placet.metadata.access import Onlookers
 from placet.metadata.api import router
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.projections import AUDIT
 from placet.metadata.queries import Filter, Page, Queries
-from placet.trust import tokens
+from placet.trust import KeySet, tokens
 
 from tests.support.eventually import eventually
 from tests.unit.events.harness import FatefulStore
@@ -229,7 +231,7 @@ async def test_what_is_in_memory_has_an_end_in_bytes_too(tmp_path: Path) -> None
 async def test_a_stream_that_is_cut_off_says_so_and_where_to_go_on(crowd: Crowd) -> None:
     class Cut(Tail):
         async def follow(
-            self, after: int, wanted: Filter, *, is_patient: bool = True
+            self, after: int, wanted: Filter, *, is_patient: bool = True, beat: float | None = None
         ) -> AsyncGenerator[Page, None]:
             assert not is_patient
             async with aclosing(super().follow(after, wanted)) as pages:
@@ -244,8 +246,16 @@ async def test_a_stream_that_is_cut_off_says_so_and_where_to_go_on(crowd: Crowd)
     await crowd.happen("churn")
     tail = Cut(Queries(crowd.store), crowd.store)
     app = FastAPI()
+    queries = Queries(crowd.store)
+    callers = Callers(KeySet, crowd.log.alone.clock)
     app.include_router(
-        router(reader=cast(Any, everybody), queries=Queries(crowd.store), store=crowd.store, tail=tail)
+        router(
+            reader=cast(Any, everybody),
+            onlookers=Onlookers(callers, queries),
+            queries=queries,
+            store=crowd.store,
+            tail=tail,
+        )
     )
     async with AsyncClient(transport=ASGITransport(app), base_url="http://x") as http:
         answer = await http.get("/v1/events", headers={"accept": "text/event-stream"})
@@ -326,7 +336,22 @@ async def test_however_often_one_comes_back_each_event_is_told_once_and_in_order
     ]
 
 
+def test_what_is_hidden_is_hidden_in_memory_with_what_the_platform_says_about_it() -> None:
+    wanted, time = Filter(hidden=frozenset({"churn"})), "2026-01-01T00:00:00.000Z"
+    places = [
+        ("churn", None),
+        ("platform", "churn"),
+        ("platform", "wine"),
+        ("platform", None),
+        ("wine", None),
+    ]
+    told = [each for each in places if wanted.admits(type="x", project=each[0], named=each[1], time=time)]
+    assert told == places[2:]
+
+
 @for_all(st.text("ab*", max_size=12), st.text("ab", max_size=12))
 def test_a_glob_is_the_same_in_memory_as_everywhere(glob: str, text: str) -> None:
-    admitted = Filter(type=glob).admits(type=text, project="churn", time="2026-01-01T00:00:00.000Z")
+    admitted = Filter(type=glob).admits(
+        type=text, project="churn", named=None, time="2026-01-01T00:00:00.000Z"
+    )
     assert admitted == fnmatchcase(text, glob)

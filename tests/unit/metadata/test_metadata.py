@@ -25,7 +25,7 @@ from placet.events.problems import speak_problems
 from placet.events.testing import given
 from placet.identity import Callers
 from placet.identity.denials import Denials
-from placet.metadata.access import reader
+from placet.metadata.access import Onlookers, reader
 from placet.metadata.api import router
 from placet.metadata.domain import LOG, NoteGap
 from placet.metadata.following import Tail
@@ -436,13 +436,22 @@ async def test_a_database_that_is_away_is_a_503(metadata: Metadata, tmp_path: Pa
     speak_problems(app)
     away: Any = Away()
     keys, queries = KeySet.load(tmp_path / "tokens.json"), Queries(away)
+    callers = Callers(lambda: keys, metadata.alone.clock)
     admitted = reader(
-        callers=Callers(lambda: keys, metadata.alone.clock),
+        callers=callers,
         queries=queries,
         denials=Denials(metadata.alone.wiring, AccessDenied),
     )
     store = metadata.alone.wiring.store
-    app.include_router(router(reader=admitted, queries=queries, store=store, tail=Tail(queries, store)))
+    app.include_router(
+        router(
+            reader=admitted,
+            onlookers=Onlookers(callers, queries),
+            queries=queries,
+            store=store,
+            tail=Tail(queries, store),
+        )
+    )
     headers = {"Authorization": f"Bearer {metadata.token()}"}
     async with AsyncClient(transport=ASGITransport(app), base_url="http://x", headers=headers) as http:
         answer = await http.get("/v1/events")

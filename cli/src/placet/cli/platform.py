@@ -54,7 +54,7 @@ from placet.events.contracts import CATALOG
 from placet.events.http import http_app
 from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
-from placet.events.settings import ServiceSettings, TlsSettings, load
+from placet.events.settings import HttpSettings, ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
 from placet.events.tls import ShownCertificate, shown_certificate
 from placet.events.traces import trace_this_process, traced
@@ -143,6 +143,7 @@ async def _serve_all(
         opened.setblocking(False)  # a copy of it would make it wait again, and the server with it
         listening = stack.enter_context(contextlib.closing(opened))
         shown = await anyio.to_thread.run_sync(_shown_certificate)
+        proxies = _load(HttpSettings).http_trusted_proxies
         scheme = "http" if shown is None else "https"
         url = f"{scheme}://{_shown(host)}:{listening.getsockname()[1]}"
         hub = InProcessHub()
@@ -157,6 +158,7 @@ async def _serve_all(
                 traced(http_app("placet", runners, version="1")),
                 Bounds().for_this_process(),
                 encryption=shown,
+                proxies=proxies,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             ),
             clients,
@@ -291,7 +293,7 @@ def _load(kind: type[Settings], **known: Any) -> Settings:
 
 def _shown_certificate() -> ShownCertificate | None:
     try:
-        return shown_certificate(_load(TlsSettings), SystemClock().now)
+        return shown_certificate(_load(HttpSettings), SystemClock().now)
     except Refused as wrong:
         raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
 

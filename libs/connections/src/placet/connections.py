@@ -734,9 +734,14 @@ def bounded(
     *,
     connection: type[Connection] = Connection,
     encryption: Encryption | None = None,
+    proxies: str = "",
     **uvicorns: Any,
 ) -> uvicorn.Config:  # noqa: TID251 - here are the bounds
-    """What uvicorn is to know: it serves `app` within `bounds`, and leaves to us what begins and ends with it."""
+    """What uvicorn is to know: it serves `app` within `bounds`, and leaves to us what begins and ends with it.
+
+    `proxies` are addresses and networks, with commas between, of which it is believed for whom they ask, and how that
+    one asked them. Unless told nobody is: uvicorn would believe each process of its own machine.
+    """
     config = _Config(
         app,
         http=partial(connection, bounds),  # type: ignore[arg-type]
@@ -745,6 +750,8 @@ def bounded(
         access_log=False,
         log_config=None,  # how a process logs is the process's matter
         timeout_keep_alive=KEPT,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         ssl_context_factory=None if encryption is None else lambda *_: encryption.context,
         **uvicorns,
     )

@@ -128,7 +128,6 @@ async def _serve(
             Bounds(connections=settings.max_connections, whole_body_seconds=BODY_SECONDS).for_this_process(),
             connection=_Connection,
             server_header=False,
-            proxy_headers=False,
         ),
         linger=settings.linger_seconds,
     )

@@ -312,7 +312,12 @@ class Check:
         left_out = left_out_of(self.bundle.file(README))
         self._same(PAGE, dossier(project, at, said, files))
         self._same(README, readme(project, checkpoint.origin, at, left_out))
-        own_word = f"; that {left_out} windows were left out is their own word" if left_out else ""
+        told = [
+            f"{count} {what}"
+            for count, what in ((left_out.windows, "windows"), (left_out.private, "private events"))
+            if count
+        ]
+        own_word = f"; that {' and '.join(told)} were left out is their own word" if told else ""
         self._say("holds", f"{PAGE} and {README} say what the events and files say, to the letter{own_word}")
 
     def _same(self, name: str, words: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 README = "README.txt"
-_LEFT_OUT = re.compile(rb"\nLeft out: ([1-9][0-9]{0,17}) windows of measurements \(model\.observed\)\.\n")
+_WINDOWS = re.compile(rb"\nLeft out: ([1-9][0-9]{0,17}) windows of measurements \(model\.observed\)\.\n")
+_PRIVATE = re.compile(rb"\nLeft out: ([1-9][0-9]{0,17}) events that are private to others than who asked\.\n")
 _WORDS = """\
 Evidence of the project {project}, as the log {origin} had it at {at}.
 
@@ -23,13 +25,23 @@ To check all of it with nothing but a Python, and to run the rules again on the 
 {left_out}"""
 
 
-def readme(project: str, origin: str, at: str, left_out: int) -> str:
-    """`left_out` is how many windows of measurements are not in the bundle."""
-    told = f"\nLeft out: {left_out} windows of measurements (model.observed).\n" if left_out else ""
+class LeftOut(NamedTuple):
+    """What is not in the bundle: windows of measurements, and events that who asked for it may not read."""
+
+    windows: int = 0
+    private: int = 0
+
+
+def readme(project: str, origin: str, at: str, left_out: LeftOut) -> str:
+    told = ""
+    if left_out.windows:
+        told += f"\nLeft out: {left_out.windows} windows of measurements (model.observed).\n"
+    if left_out.private:
+        told += f"\nLeft out: {left_out.private} events that are private to others than who asked.\n"
     return _WORDS.format(project=project, origin=origin, at=at, left_out=told)
 
 
-def left_out_of(words: bytes) -> int:
-    """How many windows a README says were left out, which nothing else in the bundle tells."""
-    found = _LEFT_OUT.search(words)
-    return int(found[1]) if found else 0
+def left_out_of(words: bytes) -> LeftOut:
+    """What a README says was left out, which nothing else in the bundle tells."""
+    found = (each.search(words) for each in (_WINDOWS, _PRIVATE))
+    return LeftOut(*(int(each[1]) if each else 0 for each in found))

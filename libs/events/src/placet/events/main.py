@@ -161,6 +161,7 @@ async def serve(service: Service, process: ProcessSettings, shown: ShownCertific
             traced(http_app(f"placet {service.name}", [runner], version="1")),
             Bounds(connections=process.http_connections).for_this_process(),
             encryption=shown,
+            proxies=process.http_trusted_proxies,
             host=process.http_host,
             port=process.http_port,
             timeout_graceful_shutdown=10,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
@@ -31,6 +32,17 @@ def _database(url: str) -> str:
     return url.replace("postgres://", "postgresql://", 1)
 
 
+def _networks(text: str) -> str:
+    try:
+        return ",".join(
+            str(ip_network(each.strip(), strict=False)) for each in text.split(",") if each.strip()
+        )
+    except ValueError as error:
+        raise ValueError(
+            "must be addresses or networks with commas between, such as 10.0.0.7,fd00::/64"
+        ) from error
+
+
 class ServiceSettings(BaseSettings):
     """What one service needs, wherever it runs: each has a subclass. The embedded platform makes them itself."""
 
@@ -40,7 +52,7 @@ class ServiceSettings(BaseSettings):
     )
 
 
-class TlsSettings(ServiceSettings):
+class HttpSettings(ServiceSettings):
     """What a server is reached by: `placet up` has these, and each service that is a process of its own."""
 
     http_tls_certificate: Path | None = Field(
@@ -50,6 +62,12 @@ class TlsSettings(ServiceSettings):
     )
     http_tls_key: Path | None = Field(
         default=None, description="file with that certificate's private key, in PEM, without a passphrase"
+    )
+    http_trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="addresses or networks, with commas between, of proxies in front of it, which are believed for whom"
+        " they ask, and how that one asked them (X-Forwarded-For, X-Forwarded-Proto): such that nobody else asks from;"
+        " without it nobody is",
     )
 
     @model_validator(mode="after")
@@ -65,7 +83,7 @@ class TlsSettings(ServiceSettings):
         return self
 
 
-class ProcessSettings(TlsSettings):
+class ProcessSettings(HttpSettings):
     """What a process of its own needs besides: broker, database, an address to listen on."""
 
     amqp_url: Annotated[str, AfterValidator(_amqp)] = Field(

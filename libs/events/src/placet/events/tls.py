@@ -17,7 +17,7 @@ from typing import NoReturn
 from cryptography import x509
 
 from placet.errors import Refused
-from placet.events.settings import TlsSettings
+from placet.events.settings import HttpSettings
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class ShownCertificate:
 
 
 def shown_certificate(
-    settings: TlsSettings, now: Callable[[], datetime], client_ca: Path | None = None
+    settings: HttpSettings, now: Callable[[], datetime], client_ca: Path | None = None
 ) -> ShownCertificate | None:
     """None where HTTP is not encrypted. Raises Refused for files that do not do."""
     if settings.http_tls_certificate is None or settings.http_tls_key is None:

@@ -10,13 +10,13 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from placet.errors import Refused
+from placet.errors import Refused, Unauthenticated
 from placet.events import Clock
 from placet.identity.claims import Reading, claimed_issuer
 from placet.identity.provider import Provider
 from placet.identity.settings import ProviderSettings
 from placet.trust import KeySet, tokens
-from placet.trust.tokens import Token
+from placet.trust.tokens import CLOCK_SKEW, EXPIRED, Token
 
 SHORTEST_SECRET = 32
 
@@ -36,6 +36,17 @@ class Callers:
         if self._provider is not None and claimed_issuer(token) == self._provider.issuer:
             return (await self._provider.verify(token)).token
         return tokens.verify(token, self._keys(), now=self._clock.now())
+
+    def has_expired(self, token: Token) -> bool:
+        """Whether one that held when it was looked at does so no more by its own end: for what goes on for long."""
+        return self._clock.now() >= token.expires + CLOCK_SKEW
+
+    def must_not_be_over(self, token: Token) -> None:
+        """Raises Unauthenticated where it is."""
+        if self.has_expired(token):
+            raise Unauthenticated(
+                "the token has expired", rule=EXPIRED, fix="sign in anew, or send a newer one"
+            )
 
     async def close(self) -> None:
         if self._provider is not None:

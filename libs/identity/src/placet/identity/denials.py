@@ -3,7 +3,8 @@ number. Each service has its own, and says them as its own event (`shapes.Denial
 
 What is denied one caller for one reason is a series. Its first denial is said at once; those that follow within
 `WINDOW` are counted, and said as one event at its end; a series ends with a window in which nothing was denied. There
-are `MOST_SERIES` at a time; what is denied beyond them is counted for each reason, and said as one event a window, of
+are `MOST_SERIES` at a time of people who are known, and as many of callers who are not, so that nobody without a token
+takes a name out of the log; what is denied beyond them is counted for each reason, and said as one event a window, of
 nobody in particular. So each denial is counted in exactly one event, and whoever asks as often as they like makes a
 bounded number of events.
 
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 WINDOW = timedelta(minutes=1)
 MOST_SERIES = 30
+"""Of known people, and again of unknown callers."""
 AGAIN_AFTER = 1.0
 """Seconds until it is tried again to say what could not be said."""
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -145,7 +147,7 @@ class Denials(Collector):
         series = self._series.get(key)
         if series is not None:
             _count(series, what)
-        elif len(self._series) < MOST_SERIES:
+        elif self._has_room(is_known=person is not None):
             self._series[key] = series = _Series(id=self._wiring.ids.new(), since=now, count=1, what=what)
             self._unsaid.append(self._told(key, series, until=now))
         else:
@@ -154,6 +156,9 @@ class Denials(Collector):
                 self._beyond[beyond] = _Series(id=self._wiring.ids.new(), since=now)
             _count(self._beyond[beyond], what)
         self._news.set()
+
+    def _has_room(self, *, is_known: bool) -> bool:
+        return sum((each.person is not None) == is_known for each in self._series) < MOST_SERIES
 
     async def tell(self, *, to_the_end: bool = False) -> None:
         """Say what is to be said by now, or all that was counted. Raises Unavailable, and has it all still then."""

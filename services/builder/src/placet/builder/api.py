@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
 from placet.identity.denials import Denials
+from placet.identity.holding import while_allowed
 from placet.projects import PROJECT_PATTERN
 from placet.trust.tokens import Token
 
@@ -32,39 +34,47 @@ Project = Annotated[str, InPath(pattern=PROJECT_PATTERN)]
 Release = Annotated[int, InPath(ge=1, lt=2**31)]
 
 
-Reader = Callable[[Request], AsyncIterator[Token]]
+class Access:
+    """Who is known may read, but for what is of a private project: that those who have a role on it, or read all."""
 
+    def __init__(self, callers: Callers, store: EventStore, denials: Denials) -> None:
+        self._callers = callers
+        self._store = store
+        self._denials = denials
+        self._shares = Shares()
 
-def reader_of(*, callers: Callers, store: EventStore, denials: Denials) -> Reader:
-    """A dependency of every route. Raises Unauthenticated for a token that is none, or was revoked, and Forbidden where
-    the path names a private project on which they have no role."""
-    shares = Shares()
-
-    async def reader(request: Request) -> AsyncIterator[Token]:
-        with denials.noted(request) as asking:
-            token = await callers.verify_bearer(request.headers.get("authorization"))
+    async def require(self, request: Request) -> AsyncIterator[Token]:
+        """A dependency of every route. Raises as `must` does, where the path names a project."""
+        with self._denials.noted(request) as asking:
+            token = await self._callers.verify_bearer(request.headers.get("authorization"))
             asking.person = token.person
-            if await is_revoked(store, token.id, token.person):
-                raise Unauthenticated(
-                    "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
-                )
-            if project := request.path_params.get("project"):
-                standing = await sharing.standing(store, project, token.person, token.teams)
-                standing.must("viewer", token.roles)
-            with shares.taken_by(token.person):
+            await self.must(token, request.path_params.get("project"))
+            with self._shares.taken_by(token.person):
                 yield token
 
-    return reader
+    async def must(self, token: Token, project: str | None) -> None:
+        """Raises Unauthenticated for a token that was revoked or is over, and Forbidden for a private project on which
+        they have no role."""
+        self._callers.must_not_be_over(token)
+        if await is_revoked(self._store, token.id, token.person):
+            raise Unauthenticated(
+                "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
+            )
+        if project:
+            standing = await sharing.standing(self._store, project, token.person, token.teams)
+            standing.must("viewer", token.roles)
 
 
-def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
+def router(*, access: Access, store: EventStore, log_of: Callable[[str, int], Path]) -> APIRouter:
     api = APIRouter(
         prefix="/v1",
         route_class=JsonRoute,
         tags=["builds"],
         responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
-        dependencies=[Depends(reader), Depends(known_parameters)],
+        dependencies=[Depends(access.require), Depends(known_parameters)],
     )
+
+    caller = Depends(access.require)
 
     @api.get(
         "/builds/{project}/{release}/log",
@@ -77,8 +87,10 @@ def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Pa
         follow: Annotated[
             bool, Query(description="go on with what is added, until the build is over")
         ] = False,
+        who: Token = caller,
     ) -> StreamingResponse:
-        """What the builder wrote while it made this release's image, in each of its tries."""
+        """What the builder wrote while it made this release's image, in each of its tries. It ends early for one who
+        may read it no more."""
         file = log_of(project, release)
 
         async def is_over() -> bool:
@@ -89,7 +101,8 @@ def router(*, reader: Reader, store: EventStore, log_of: Callable[[str, int], Pa
                 f"there is no build log of {project} {release} here",
                 fix="a release whose image was reused has none, and old ones are removed",
             )
-        return StreamingResponse(_written(file, is_over), media_type="text/plain; charset=utf-8")
+        pieces = while_allowed(_written(file, is_over), partial(access.must, who, project))
+        return StreamingResponse(pieces, media_type="text/plain; charset=utf-8")
 
     return api
 

@@ -12,7 +12,7 @@ from placet.builder.adapters.image_workshop import ImageWorkshop, RegistryImages
 from placet.builder.adapters.python_compiler import PythonCompiler
 from placet.builder.adapters.remembered_locks import RememberedLocks
 from placet.builder.adapters.uv_packages import UvPackages
-from placet.builder.api import reader_of, router
+from placet.builder.api import Access, router
 from placet.builder.jobs import build_worker
 from placet.builder.ports import Ports
 from placet.builder.queries import HeardRequests, KnownImages
@@ -59,7 +59,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
     keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
     callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
     denials = Denials(wiring, AccessDenied)
-    reader = reader_of(callers=callers, store=wiring.store, denials=denials)
+    access = Access(callers, wiring.store, denials)
     return Service(
         name="builder",
         wiring=wiring,
@@ -69,8 +69,8 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         recalls=reaction(ports, RECALLS),
         shows=reaction(ports, SHOWS),
         workers=(build_worker(ports, slots=settings.builds_at_once),),
-        routers=(router(reader=reader, store=wiring.store, log_of=workshop.log_of),),
-        admits=asynccontextmanager(reader),
+        routers=(router(access=access, store=wiring.store, log_of=workshop.log_of),),
+        admits=asynccontextmanager(access.require),
         measures=(disk(settings.data_dir),),
         counts=(denials,),
         start=(denials.start,),

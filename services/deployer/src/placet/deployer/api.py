@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence, Set
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -27,6 +28,7 @@ from placet.events.shares import Shares
 from placet.events.store import EventStore
 from placet.identity import Callers
 from placet.identity.denials import Denials
+from placet.identity.holding import while_allowed
 from placet.trust.tokens import Token
 
 Name = Annotated[str, InPath(max_length=200, pattern=r"^[ -~]+$")]
@@ -49,16 +51,22 @@ class Access:
         with self._denials.noted(request) as asking:
             token = await self._callers.verify_bearer(request.headers.get("authorization"))
             asking.person = token.person
-            if await queries.is_revoked(self._store, token.id, token.person):
-                raise Unauthenticated(
-                    "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
-                )
             path = request.path_params.get("project")
-            for project in (*([path] if path else ()), *request.query_params.getlist("project")):
-                standing = await sharing.standing(self._store, project, token.person, token.teams)
-                standing.must("viewer", token.roles)
+            await self.must(token, *([path] if path else ()), *request.query_params.getlist("project"))
             with self._shares.taken_by(token.person):
                 yield token
+
+    async def must(self, token: Token, *projects: str) -> None:
+        """Raises `Unauthenticated` for a token that was revoked or is over, and `Forbidden` for a private project on
+        which they have no role."""
+        self._callers.must_not_be_over(token)
+        if await queries.is_revoked(self._store, token.id, token.person):
+            raise Unauthenticated(
+                "this token was revoked", rule="token.revoked", fix="ask an admin for a new one"
+            )
+        for project in projects:
+            standing = await sharing.standing(self._store, project, token.person, token.teams)
+            standing.must("viewer", token.roles)
 
 
 def router(
@@ -72,6 +80,8 @@ def router(
         responses=errors(Unreadable, Unauthenticated, Forbidden, Unavailable),
         dependencies=[Depends(access.require), Depends(known_parameters)],
     )
+
+    caller = Depends(access.require)
 
     @api.get(
         "/models/{project}/logs",
@@ -93,9 +103,11 @@ def router(
         replica: Annotated[
             int | None, Query(ge=1, lt=2**31, description="which of them, where it has several")
         ] = None,
+        who: Token = caller,
     ) -> StreamingResponse:
         """The log of one release: the one that was started last, unless told, or of a replica the one that serves. The
-        answer's headers say which it is, and how many replicas there are logs of."""
+        answer's headers say which it is, and how many replicas there are logs of. It ends early for one who may read
+        it no more."""
         recorded = await store.read(stream(project))
         state = PROJECT.fold(each.data for each in recorded)
         mine = [each for each in await host.list() if each.project == project]
@@ -118,8 +130,9 @@ def router(
         headers = {"X-Placet-Release": str(chosen), "X-Placet-Replicas": str(replicas)}
         if state.live is not None:
             headers["X-Placet-Live-Release"] = str(state.live.release)
+        pieces = host.log(instance_id(project, chosen, replica or 1), tail=tail, follow=follow)
         return StreamingResponse(
-            host.log(instance_id(project, chosen, replica or 1), tail=tail, follow=follow),
+            while_allowed(pieces, partial(access.must, who, project)),
             media_type="text/plain; charset=utf-8",
             headers=headers,
         )

@@ -46,6 +46,7 @@ from placet.gateway.uploads import ARCHIVE, FILE, FORM, receive
 from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME, Limits
 from placet.projects.full_disk import told_when_full
 from placet.rules import Verdict
+from placet.trust.tokens import CLOCK_SKEW
 
 DIGEST = r"^sha256:[0-9a-f]{64}$"
 NAME = r"^[ -~]+$"
@@ -337,7 +338,7 @@ def router(
     )
     async def follow_operation(id: Id, request: Request, who: Caller = caller) -> EventSourceResponse:
         """Server-sent events: the operation's document, now and at each change, until it is over, or is read by those
-        alone who have a role on the project that the caller has not."""
+        alone who have a role on the project that the caller has not, or the caller's token holds no more."""
         operation, _ = await queries.operation(id)
         await access.must(operation.project, "viewer", who)
         seen = request.headers.get("last-event-id", "")
@@ -346,6 +347,8 @@ def router(
     async def _follow(id: str, seen: int, who: Caller) -> AsyncIterator[ServerSentEvent]:
         while True:
             committed = store.committed.count
+            if clock.now() >= who.expires + CLOCK_SKEW or await queries.is_revoked(who.token, who.person):
+                return
             operation, changes = await queries.operation(id)
             if not (await queries.standings.standing(operation.project, who)).may("viewer", who.roles):
                 return

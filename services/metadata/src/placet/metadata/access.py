@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -18,7 +21,8 @@ from placet.trust.tokens import Token
 AUDITORS = frozenset({"compliance", "auditor", "admin"})
 ERRORS = errors(Unreadable, Unauthenticated, Forbidden, Unavailable)
 """Of every call of this service."""
-
+LOOK_EVERY = 1.0
+"""Seconds between looks whether the token of one who reads on still holds, while nothing comes."""
 
 Reader = Callable[[Request], AsyncIterator[Token]]
 
@@ -49,6 +53,53 @@ def reader(
                 yield token
 
     return admitted
+
+
+@dataclass(slots=True)
+class _Looked:
+    """What was found of a token. `hidden` is None once it holds no more."""
+
+    streams: int = 0
+    upto: int = -1
+    at: float = float("-inf")
+    hidden: frozenset[str] | None = frozenset()
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Onlookers:
+    """Who reads on in a stream, and may no more once their token was revoked or is over, or a project became private:
+    looked up anew as they do, once for all streams of one token."""
+
+    def __init__(self, callers: Callers, queries: Queries) -> None:
+        self._callers = callers
+        self._queries = queries
+        self._looked: dict[str, _Looked] = {}
+
+    @contextmanager
+    def reading(self, who: Token) -> Iterator[None]:
+        """Around a stream: what was found is kept as long as there is one."""
+        looked = self._looked.setdefault(who.id, _Looked())
+        looked.streams += 1
+        try:
+            yield
+        finally:
+            looked.streams -= 1
+            if not looked.streams:
+                del self._looked[who.id]
+
+    async def hidden_from(self, who: Token, upto: int) -> frozenset[str] | None:
+        """The private projects of which they are told nothing, now that they come to position `upto` of the log; None
+        where they are told nothing at all any more."""
+        if self._callers.has_expired(who):
+            return None
+        looked = self._looked[who.id]
+        async with looked.looking:
+            now = asyncio.get_running_loop().time()
+            if upto > looked.upto or now - looked.at >= LOOK_EVERY:
+                is_revoked = await self._queries.is_revoked(who.id, who.person)
+                looked.hidden = None if is_revoked else await self._queries.hidden_from(who)
+                looked.upto, looked.at = max(upto, looked.upto), now
+            return looked.hidden
 
 
 def must_read(project: str | None, hidden: frozenset[str]) -> None:

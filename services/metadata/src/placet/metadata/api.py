@@ -20,11 +20,11 @@ from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.store import EventStore
 from placet.metadata import answers as shapes
-from placet.metadata.access import ERRORS, Reader, must_read
+from placet.metadata.access import ERRORS, LOOK_EVERY, Onlookers, Reader, must_read
 from placet.metadata.following import Overtaken, Tail
 from placet.metadata.moments import Moment
 from placet.metadata.projections import AUDIT
-from placet.metadata.queries import BackPage, Filter, Page, Queries, entry, shown
+from placet.metadata.queries import BackPage, Filter, Page, Queries, entry, is_hidden, shown
 from placet.trust.tokens import Token
 
 MAX_POSITION = 2**63 - 1
@@ -38,7 +38,9 @@ After = Annotated[int, Query(ge=0, le=MAX_POSITION)]
 Text = Annotated[str | None, Query(max_length=100, pattern=r"^[ -~]+$")]
 
 
-def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -> APIRouter:
+def router(
+    *, reader: Reader, onlookers: Onlookers, queries: Queries, store: EventStore, tail: Tail
+) -> APIRouter:
     api = APIRouter(
         prefix="/v1",
         route_class=JsonRoute,
@@ -74,8 +76,9 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
 
         With `before` the newest first, and `next` is the position to go on before, or null at the log's beginning.
         `since` and `until` are times in RFC 3339, both within. A stream ends with an event `end` for one who reads so
-        slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`. Who is ahead
-        of the log has 404. What is of a private project is told to those who have a role on it, or read all.
+        slowly that what he has not read is in memory no more: he goes on by `Last-Event-ID`. It ends without a word for
+        one whose token was revoked or is over. Who is ahead of the log has 404.
+        What is of a private project is told to those who have a role on it, or read all.
         """
         hidden = await queries.hidden_from(who)
         if project is not None:
@@ -105,13 +108,15 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
 
     async def _follow(after: int, wanted: Filter, who: Token) -> AsyncIterator[bytes | ServerSentEvent]:
         try:
-            async with aclosing(tail.follow(after, wanted, is_patient=False)) as pages:
-                async for page in pages:
-                    # Asked anew: what became private meanwhile is told no more.
-                    hidden = await queries.hidden_from(who) if page.events else ()
-                    told = [each for each in page.events if each.event.partitionkey not in hidden]
-                    if told:
-                        yield b"".join(tail.once(each, _message) for each in told)
+            with onlookers.reading(who):
+                async with aclosing(tail.follow(after, wanted, is_patient=False, beat=LOOK_EVERY)) as pages:
+                    async for page in pages:
+                        hidden = await onlookers.hidden_from(who, page.next)
+                        if hidden is None:
+                            return
+                        told = [each for each in page.events if not is_hidden(each, hidden)]
+                        if told:
+                            yield b"".join(tail.once(each, _message) for each in told)
         except Overtaken as overtaken:
             problem = {"detail": "you read too slowly", "fix": f"go on with Last-Event-ID: {overtaken.after}"}
             yield ServerSentEvent(event="end", data=msgspec.json.encode(problem).decode(), retry=1000)
@@ -128,14 +133,16 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         """Entries with their places in this log and in their producer's, each event's bytes as they were hashed.
 
         As `application/jsonl` all that there are behind `after`, up to and with `until`, one a line; otherwise a page.
-        Without a project it is for those from whom none is hidden.
+        Without a project it is for those from whom none is hidden; the lines end early for one who is none of them any
+        more, or whose token was revoked or is over.
         """
-        must_read(project, await queries.hidden_from(who))
+        hidden = await queries.hidden_from(who)
+        must_read(project, hidden)
         if JSONL in accept:
             if project is not None:
                 raise Unreadable("as lines the log is whole", fix="leave project out, or ask for JSON")
-            return StreamingResponse(_lines(after, until), media_type=JSONL)
-        page = await queries.events(after, limit, Filter(project=project))
+            return StreamingResponse(_lines(after, until, who), media_type=JSONL)
+        page = await queries.events(after, limit, Filter(project=project, hidden=hidden))
         began_after = await queries.began_after()
         entries = [
             entry(each, began_after) for each in page.events if until is None or each.position <= until
@@ -143,18 +150,21 @@ def router(*, reader: Reader, queries: Queries, store: EventStore, tail: Tail) -
         document = {"entries": entries, "next": page.next, "head": await queries.head()}
         return Response(msgspec.json.encode(document), media_type="application/json")
 
-    async def _lines(after: int, until: int | None) -> AsyncIterator[bytes]:
+    async def _lines(after: int, until: int | None, who: Token) -> AsyncIterator[bytes]:
         began_after: dict[str, int] = {}
-        async with aclosing(store.replay(after, log=AUDIT)) as pages:
-            async for page in pages:
-                if any(each.stream not in began_after for each in page):
-                    began_after = await queries.began_after()
-                entries = [
-                    entry(each, began_after) for each in page if until is None or each.position <= until
-                ]
-                yield ENCODER.encode_lines(entries)
-                if len(entries) < len(page):
-                    return
+        with onlookers.reading(who):
+            async with aclosing(store.replay(after, log=AUDIT)) as pages:
+                async for page in pages:
+                    if page and await onlookers.hidden_from(who, page[-1].position) != frozenset():
+                        return
+                    if any(each.stream not in began_after for each in page):
+                        began_after = await queries.began_after()
+                    entries = [
+                        entry(each, began_after) for each in page if until is None or each.position <= until
+                    ]
+                    yield ENCODER.encode_lines(entries)
+                    if len(entries) < len(page):
+                        return
 
     return api
 

@@ -15,7 +15,7 @@ from placet.events.store import Signal
 from placet.identity import Callers, provider_of
 from placet.identity.denials import Denials
 from placet.metadata import api, bundles_api, checkpoints_api, history_api, webhooks_api
-from placet.metadata.access import AUDITORS, reader
+from placet.metadata.access import AUDITORS, Onlookers, reader
 from placet.metadata.adapters.checkpoint_folder import CheckpointFolder
 from placet.metadata.adapters.http_receivers import HttpReceivers
 from placet.metadata.adapters.http_witness import HttpWitness
@@ -79,6 +79,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
     denials = Denials(wiring, AccessDenied)
     admitted = reader(callers=callers, queries=queries, denials=denials)
     auditor = reader(callers=callers, queries=queries, denials=denials, roles=AUDITORS)
+    onlookers = Onlookers(callers, queries)
     histories = Histories(wiring.store, queries)
 
     async def note_gap(gap: Gap) -> None:
@@ -110,7 +111,7 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
         ),
         projections=(INDEX,),
         routers=(
-            api.router(reader=admitted, queries=queries, store=wiring.store, tail=tail),
+            api.router(reader=admitted, onlookers=onlookers, queries=queries, store=wiring.store, tail=tail),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
             bundles_api.router(reader=admitted, bundling=bundling, queries=queries, clock=wiring.clock),
             history_api.router(auditor=auditor, histories=histories, clock=wiring.clock),

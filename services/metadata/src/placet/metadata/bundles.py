@@ -1,8 +1,8 @@
 """Evidence of one project in one archive: its events with their proofs, and everything that they name by digest.
 
-The archive is the same, to the byte, for the same project, moment and checkpoint. What the registry has no more is left
-out, and whoever verifies says so. `placet.verifier` reads it, and makes again what people read in it; this
-module knows the form of an archive and nothing else of how it is checked.
+The archive is the same, to the byte, for the same project, moment and checkpoint, and whoever sees as much. What the
+registry has no more is left out, and whoever verifies says so. `placet.verifier` reads it, and makes again what people
+read in it; this module knows the form of an archive and nothing else of how it is checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.envelope import PLATFORM
 from placet.metadata.ports import CheckpointKeys, Evidence
-from placet.metadata.queries import Filter, Queries
+from placet.metadata.queries import Filter, Queries, is_hidden
 from placet.metadata.tree import Signed, Tree
 from placet.trust.keys import verifying_key
 from placet.trust.notes import SIGNS, NoteKey
@@ -31,7 +31,7 @@ from placet.verifier.dossier import FORM, dossier, said_in
 from placet.verifier.dossier import PAGE as DOSSIER
 from placet.verifier.failures import Wrong
 from placet.verifier.names import CERTIFICATES, MANIFEST, Named, beside, named_by_certificate, named_in
-from placet.verifier.readme import README, readme
+from placet.verifier.readme import README, LeftOut, readme
 
 FORMAT = "https://placet.dev/bundle/v1"
 MAX_EVENTS = 20_000
@@ -58,13 +58,15 @@ _THEN = (1980, 1, 1, 0, 0, 0)
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """`people`: with what was recorded about people. `size` is the checkpoint's, none for the newest. `asked`: whoever
-    asks named the moment, and did not just mean now."""
+    asks named the moment, and did not just mean now. `hidden` are projects that are private to others: of what one of
+    them built, and this one took over, nothing is told."""
 
     project: str
     at: datetime
     asked: bool = False
     people: bool = False
     size: int | None = None
+    hidden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,8 @@ class Bundling:
 
     async def _bundle(self, wanted: Wanted, into: Path, evidence: Evidence) -> Made:
         signed = await self._signed(wanted.size)
-        own, left_out = await self._own(wanted, signed.size)
+        all_own, windows = await self._own(wanted, signed.size)
+        own = [each for each in all_own if not is_hidden(each, wanted.hidden)]
         if not own:
             raise Unknown(
                 f"nothing had happened to a project {wanted.project} at {timestamp(wanted.at)}"
@@ -143,7 +146,9 @@ class Bundling:
                 + (", or a larger size" if wanted.size is not None else ""),
             )
         general = [each async for each in self._general(wanted, signed.size)]
-        elsewhere = await self._built_elsewhere(own, wanted, signed.size)
+        all_elsewhere = await self._built_elsewhere(own, wanted, signed.size)
+        elsewhere = [each for each in all_elsewhere if not is_hidden(each, wanted.hidden)]
+        private = len(all_own) - len(own) + len(all_elsewhere) - len(elsewhere)
         events = sorted(
             {each.position: each for each in (*own, *general, *elsewhere)}.values(),
             key=lambda one: one.position,
@@ -158,7 +163,7 @@ class Bundling:
         await self._gather(events, wanted, evidence, files)
         files.put("checkpoint.txt", str(signed.note).encode())
         files.put("keys/log.txt", await self._log_keys(signed.origin))
-        words = readme(wanted.project, signed.origin, timestamp(wanted.at), left_out)
+        words = readme(wanted.project, signed.origin, timestamp(wanted.at), LeftOut(windows, private))
         files.put(README, words.encode())
         # Of many events it takes a second, which others would wait for.
         await to_thread.run_sync(_write, into, files, events, wanted, signed)

@@ -63,12 +63,14 @@ def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock
     ) -> FileResponse:
         """Everything that shows what was decided about a project up to a moment, as a zip: `placet.verifier` checks it,
         with nothing but Python. The same project, moment and checkpoint give the same bytes. Of a moment to come
-        nothing is known: it goes up to now then.
+        nothing is known: it goes up to now then. What is private to others, such as how an image was built that this
+        project took over, is left out, and README.txt says how much that is.
 
         503 with Retry-After while your last one is made or sent, or two others are made; 413 where there is more of a
         project than an archive takes.
         """
-        must_read(project, await queries.hidden_from(who))
+        hidden = await queries.hidden_from(who)
+        must_read(project, hidden)
         if people:
             must_have(who, AUDITORS, "what was recorded about people")
         now = clock.now()
@@ -79,6 +81,7 @@ def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock
             asked=is_past,
             people=people,
             size=size,
+            hidden=hidden,
         )
         made = await bundling.bundle(wanted, file)
         return FileResponse(file, media_type="application/zip", filename=made.name)

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import PlainTextResponse, Response
 
-from placet.errors import Refused, Unknown, Unreadable
+from placet.errors import Forbidden, Refused, Unknown, Unreadable
 from placet.events.described import answers, errors, file
 from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
@@ -79,15 +79,24 @@ def router(*, reader: Reader, tree: Tree, queries: Queries, keys: CheckpointKeys
             int | None, Query(ge=1, le=MAX_SIZE, description="of the checkpoint; none: the newest")
         ] = None,
         witnesses: Witnesses = 0,
+        who: Token = caller,
     ) -> Response:
         """That an event is in the log, by `position` or by id (C2SP tlog-proof, with its leaf as `extra`), or that the
-        log goes on where it ended at `since` events (as C2SP tlog-witness has it)."""
+        log goes on where it ended at `since` events (as C2SP tlog-witness has it). A leaf says what its event is:
+        of one that is hidden from who asks they get no proof."""
         if sum(each is not None for each in (position, event, since)) != 1:
             raise Unreadable("a proof is of one thing", fix="give one of position, event and since")
         if since is not None:
             signed = await _signed(tree, size, witnesses)
             return PlainTextResponse(str(await tree.consistency(since, signed)), headers=CHANGES)
         at = position if position is not None else await queries.position_of(event or "")
+        hidden = await queries.hidden_from(who)
+        if hidden and await queries.is_hidden_at(at, hidden):
+            raise Forbidden(
+                f"position {at} is of a private project on which you have no role",
+                rule="project.role",
+                fix="ask an owner of that project, or an admin, for a role on it",
+            )
         if size is None and not witnesses:
             newest, found = await tree.latest_with(at - 1)
             signed = _must_be(newest, witnesses)

@@ -17,7 +17,7 @@ from typing import Any
 from placet.errors import PlacetError, Unavailable
 from placet.events import Recorded
 from placet.events.store import EventStore, Signal
-from placet.metadata.projections import AUDIT
+from placet.metadata.projections import AUDIT, named_by
 from placet.metadata.queries import Filter, Page, Queries
 
 AT_ONCE = 200
@@ -45,6 +45,7 @@ class _Kept:
     recorded: Recorded[Any]
     type: str
     project: str
+    named: str | None
     time: str
 
     @classmethod
@@ -54,6 +55,7 @@ class _Kept:
             recorded=recorded,
             type=recorded.event.type,
             project=attributes.partitionkey,
+            named=named_by(recorded.event),
             time=attributes.time,
         )
 
@@ -84,9 +86,10 @@ class Tail:
         self._trouble: PlacetError | None = None
 
     async def follow(
-        self, after: int, wanted: Filter, *, is_patient: bool = True
+        self, after: int, wanted: Filter, *, is_patient: bool = True, beat: float | None = None
     ) -> AsyncGenerator[Page, None]:
         """What is wanted behind `after`, for ever. A page may be empty: then `next` says what is known to hold nothing.
+        With a `beat` there is one at least every so many seconds, also where nothing is new.
 
         Raises Overtaken for one who was level and falls behind what is in memory, unless he is to be waited for
         (`is_patient`), and Unavailable while the database is away.
@@ -106,8 +109,8 @@ class Tail:
                     if page.next == after:  # the index is behind
                         await self._store.committed.wait(LOOK_EVERY, after=committed)
                 elif page.next == after:
-                    await self._grown.wait(AWAITED, after=grown)
-                if page.next != after:
+                    await self._grown.wait(beat or AWAITED, after=grown)
+                if page.next != after or beat:
                     yield page
                     after = page.next
 
@@ -196,4 +199,4 @@ class Tail:
 
 
 def _admits(wanted: Filter, kept: _Kept) -> bool:
-    return wanted.admits(type=kept.type, project=kept.project, time=kept.time)
+    return wanted.admits(type=kept.type, project=kept.project, named=kept.named, time=kept.time)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from placet.events import Projection, Recorded
+from placet.events import PLATFORM, Event, Projection, Recorded
 from placet.events.catalog import contract_of
 from placet.events.contracts import CATALOG, gateway
 from placet.events.store import Put, Run
@@ -45,6 +46,15 @@ index = sa.Table(
     sa.Index("audit_indexed_project_type", "generation", "project", "type", "position"),
     sa.Index("audit_indexed_type", "generation", "type", "position"),
     sa.Index("audit_indexed_time", "generation", "time", "position"),
+)
+
+# Of what is the platform's own, and is said about a project all the same: whom the platform denied something of it.
+named = sa.Table(
+    "audit_named",
+    TABLES,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("project", sa.Text, nullable=False),
 )
 
 # Those of people who were erased are by the person: none of theirs holds.
@@ -204,8 +214,30 @@ def apply(events: Sequence[Recorded[Any]], generation: int) -> Sequence[Put | Ru
         for each in events
         if each.event.type.startswith(_ENDING)
     ]
+    about = [
+        Put(table=named, row={"generation": generation, "position": each.position, "project": project})
+        for each in events
+        if (project := named_by(each.event)) is not None
+    ]
     shared = [write for each in events for write in _shared(each, generation)]
-    return [Run(statement=sa.insert(index), parameters=rows), *revoked, *shared]
+    return [Run(statement=sa.insert(index), parameters=rows), *revoked, *about, *shared]
+
+
+class _Naming(msgspec.Struct):
+    project: str | None = None
+
+
+_NAMING = msgspec.json.Decoder(_Naming)
+
+
+def named_by(event: Event[Any]) -> str | None:
+    """The project that an event of the platform is about, though it is not of it: from whom that is hidden, this is."""
+    if event.partitionkey != PLATFORM:
+        return None
+    try:
+        return _NAMING.decode(event.data).project
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # `project` is no name, or somebody wrote nonsense, which is told where it is read
 
 
 _ENDING = ("placet.gateway.token.revoked.", "placet.gateway.erasure.requested.")
@@ -257,8 +289,8 @@ def _delete(table: sa.Table, generation: int, **row: str) -> Run:
 
 INDEX = Projection(
     name="audit index",
-    version=6,
+    version=7,
     apply=apply,
-    tables=(index, revoked_tokens, private, roles, members),
+    tables=(index, named, revoked_tokens, private, roles, members),
     log=AUDIT,
 )

@@ -22,6 +22,8 @@ from placet.metadata.projections import (
     events,
     index,
     members,
+    named,
+    named_by,
     private,
     producers,
     revoked_tokens,
@@ -55,12 +57,14 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     hidden: frozenset[str] = frozenset()
-    """Private projects of which nothing is told."""
+    """Private projects of which nothing is told, nor what the platform says about them."""
 
-    def admits(self, *, type: str, project: str, time: str) -> bool:
-        """Whether an event is wanted; `time` as it has it, whose texts are in the order of times."""
+    def admits(self, *, type: str, project: str, named: str | None, time: str) -> bool:
+        """Whether an event is wanted; `named` is the project that one of the platform is about, `time` as it has it,
+        whose texts are in the order of times."""
         return (
             project not in self.hidden
+            and named not in self.hidden
             and (self.project is None or project == self.project)
             and (self.type is None or is_like(type, self.type))
             and (self.since is None or time >= timestamp(self.since))
@@ -153,6 +157,11 @@ class Queries:
             )
         return int(rows[0].position)
 
+    async def is_hidden_at(self, position: int, hidden: frozenset[str]) -> bool:
+        """Whether what is there is of one of these projects, whether or not the index shows it yet."""
+        found = await self._store.read_all(position - 1, 1, log=AUDIT)
+        return any(is_hidden(each, hidden) for each in found)
+
     async def witnesses(self) -> list[dict[str, Any]]:
         """How much of the log each has seen; times in RFC 3339, None where it never did."""
         rows = await self._store.rows(sa.select(witnesses).order_by(witnesses.c.name))
@@ -243,6 +252,11 @@ def told_time(seconds: float) -> str:
         ) from error
 
 
+def is_hidden(recorded: Recorded[Any], hidden: frozenset[str]) -> bool:
+    """Whether an event is of one of these projects, or the platform's about one."""
+    return bool(hidden) and (recorded.event.partitionkey in hidden or named_by(recorded.event) in hidden)
+
+
 def shown(recorded: Recorded[Any]) -> dict[str, Any]:
     """The CloudEvent with its audit position as `sequence`. Raises Unreadable where somebody made it none."""
     try:
@@ -288,7 +302,13 @@ def _indexed(wanted: Filter) -> sa.Select[Any]:
     if wanted.project is not None:
         query = query.where(index.c.project == wanted.project)
     if wanted.hidden:
-        query = query.where(index.c.project.not_in(sorted(wanted.hidden)))
+        hidden = sorted(wanted.hidden)
+        about = sa.exists().where(
+            named.c.generation == index.c.generation,
+            named.c.position == index.c.position,
+            named.c.project.in_(hidden),
+        )
+        query = query.where(index.c.project.not_in(hidden), ~about)
     if wanted.since is not None:
         query = query.where(index.c.time >= timestamp(wanted.since))
     if wanted.until is not None:
