@@ -570,7 +570,7 @@ async def test_what_was_backed_up_is_restored_as_the_pages_say(
         await eventually(lambda: multiplies_by(stack, "changing", before), within=WITHIN, every=0.2)
         await eventually(lambda: is_unknown(stack, "later"), within=WITHIN, every=0.2)
         refused = await placet(stack.platform, "audit", "verify", "--anew", status=1)
-        assert [each["rule"] for each in refused["refusals"]] == ["audit.origin"], "until it is told"
+        assert refused["error"]["rule"] == "audit.origin", "until it is told"
         async with client_of(stack.platform) as operator:
             told = [each.vkey for each in (await operator.log_keys()).keys]
         given = [word for vkey in told for word in ("--log", vkey)]
