@@ -20,7 +20,8 @@ async def while_allowed(
 ) -> AsyncIterator[bytes]:
     """What comes of `pieces` until their end, or until `must` raises Unauthenticated or Forbidden, which is asked
     `every` so many seconds, also while nothing comes. While it cannot be asked (Unavailable) what was begun goes on."""
-    watching = asyncio.create_task(_refusal(must, every))
+    is_over = asyncio.Event()
+    watching = asyncio.create_task(_refusal(must, every, is_over))
     try:
         while not watching.done():
             async with asyncio.timeout(None) as waiting:
@@ -38,8 +39,8 @@ async def while_allowed(
             raise
         watching.result()
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        is_over.set()
+        await asyncio.wait((watching,))  # not cancelled: a question to the database would be left half asked
 
 
 class _Ending:
@@ -52,9 +53,15 @@ class _Ending:
         self._waiting.reschedule(asyncio.get_running_loop().time())
 
 
-async def _refusal(must: Callable[[], Awaitable[None]], every: float) -> None:
+async def _refusal(must: Callable[[], Awaitable[None]], every: float, is_over: asyncio.Event) -> None:
     with suppress(Unauthenticated, Forbidden):
-        while True:
-            await asyncio.sleep(every)
+        while not await _is_set_within(every, is_over):
             with suppress(Unavailable):
                 await must()
+
+
+async def _is_set_within(seconds: float, event: asyncio.Event) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

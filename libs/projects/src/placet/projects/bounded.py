@@ -69,6 +69,7 @@ def answer(arguments: Sequence[str], find: Callable[[Sequence[str]], Any]) -> No
     """Bound this process as it is told, and say what `find` makes of the other arguments."""
     memory, seconds, *others = arguments
     most = int(memory) + RESERVE_BYTES
+    with_reserve = (most, most)
     resource.setrlimit(resource.RLIMIT_AS, (int(memory), most))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))  # SIGXCPU comes with the first
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -77,9 +78,10 @@ def answer(arguments: Sequence[str], find: Callable[[Sequence[str]], Any]) -> No
         with told_when_full():
             said = {"found": find(others)}
     except (MemoryError, SystemError) as error:
+        # First of all: what was too much may still be there, and even to look at the error takes some.
+        resource.setrlimit(resource.RLIMIT_AS, with_reserve)
         if isinstance(error, SystemError) and not _NO_FRAME.search(str(error)):
             raise
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))  # what was too much may still be there
         said = _in_words(_too_much(f"{int(memory) // 1024**2} MiB of memory"))
     except tuple(_KINDS.values()) as error:
         said = _in_words(error)
