@@ -6,7 +6,7 @@ moment lies in its validity. Whether it was suspended or revoked meanwhile is in
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from placet.errors import Refused
 from placet.trust import dsse, statements
@@ -15,6 +15,9 @@ from placet.trust.history import KeyHistory
 from placet.trust.keys import SigningKey
 from placet.trust.moments import written
 from placet.trust.statements import PAYLOAD_TYPE, Certificate
+
+CLOCK_SKEW = timedelta(minutes=1)
+"""So much later than the certifier's another clock may be: what was signed a moment ago would not hold there yet."""
 
 
 def issue(certificate: Certificate, key: SigningKey) -> Envelope:
@@ -49,7 +52,8 @@ def signers(envelope: Envelope, history: KeyHistory, *, now: datetime) -> tuple[
 
 
 def verify(envelope: Envelope, history: KeyHistory, *, image: str, source: str, now: datetime) -> Certificate:
-    """The certificate, if it lets `image`, built from `source`, run at `now`; otherwise `Refused`."""
+    """The certificate, if it lets `image`, built from `source`, run at `now`; otherwise `Refused`. It may begin `CLOCK_SKEW`
+    later than that."""
     signers(envelope, history, now=now)
     certificate = read(envelope, history)
     name = f"the certificate {certificate.certificate}"
@@ -57,8 +61,11 @@ def verify(envelope: Envelope, history: KeyHistory, *, image: str, source: str, 
         raise Refused(f"{name} is for the image {certificate.image}, not for {image}")
     if certificate.source != source:
         raise Refused(f"{name} is for the source {certificate.source}, not for {source}")
-    if now < certificate.not_before:
-        raise Refused(f"{name} is not valid before {written(certificate.not_before)}")
+    if now < certificate.not_before - CLOCK_SKEW:
+        raise Refused(
+            f"{name} is not valid before {written(certificate.not_before)}",
+            fix="set the clock of this machine, or the certifier's",
+        )
     if now >= certificate.not_after:
         raise Refused(
             f"{name} ended at {written(certificate.not_after)}", fix="deploy the project again to renew it"
