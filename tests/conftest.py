@@ -41,19 +41,10 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Stable, and alike in each of several processes, which take file after file: the soak goes on beside what leaves it
-    # most of the machine, and what takes longest does not begin last.
-    items.sort(key=_turn)
     servers = {"postgres", "rabbitmq", "registry", "caddy", "docker_engine"}
     for item in items:
         if isinstance(item, pytest.Function) and not servers.isdisjoint(item.fixturenames):
             item.add_marker("server")
-
-
-def _turn(item: pytest.Item) -> int:
-    path = item.path.as_posix()
-    firsts = ("/faults/test_chaos_soak.py", "/unit/", "/deploy/test_compose.py", "/faults/", "/system/")
-    return next((turn for turn, each in enumerate(firsts) if each in path), len(firsts))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from placet.events.wiring import Wiring
 from tests.support.eventually import eventually
 from tests.unit.events.harness import FatefulStore, running
 
-SECONDS = 0.1
+SECONDS = 0.6
+"""Of a lease: a third of it is what a database has to answer in, on a machine that has more to do."""
 
 
 def candidate(wiring: Wiring, owner: str) -> Leadership:
