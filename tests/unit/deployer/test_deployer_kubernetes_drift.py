@@ -89,6 +89,16 @@ def test_an_autoscaler_may_write_how_many_there_are() -> None:
             "spec.template.spec.containers[model].command",
         ),
         ("NetworkPolicy", lambda each: each["spec"].update(egress=[{}]), "spec.egress"),
+        (
+            "NetworkPolicy",
+            lambda each: each["spec"]["ingress"][0]["from"][2]["ipBlock"].update(cidr="0.0.0.0/0"),
+            "spec.ingress[0].from[2].ipBlock.cidr",
+        ),
+        (
+            "NetworkPolicy",
+            lambda each: each["spec"]["ingress"][0]["from"].append({"ipBlock": {"cidr": "0.0.0.0/0"}}),
+            "spec.ingress[0].from",
+        ),
         ("Service", lambda each: each["spec"].update(externalIPs=["192.0.2.1"]), "spec.externalIPs"),
         ("Service", lambda each: each["spec"]["selector"].clear(), "spec.selector.placet.io/instance"),
         (

@@ -38,6 +38,7 @@ ROUTES = Path(__file__).with_name("gateway_api")
 TERMS = Terms(
     namespace="placet-models",
     callers=["placet", "edge"],
+    caller_addresses=["192.0.2.7/32", "2001:db8::/64"],
     pull_secret="pull",
     gpu="nvidia.com/gpu",
     allowance=Allowance(loading=90.0, answer=5.0),
@@ -133,10 +134,14 @@ def test_models_are_reached_by_the_callers_alone_and_reach_nobody() -> None:
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["egress"] == []
     (rule,) = policy["ingress"]
-    assert [each["namespaceSelector"]["matchLabels"] for each in rule["from"]] == [
-        {"kubernetes.io/metadata.name": "placet"},
-        {"kubernetes.io/metadata.name": "edge"},
+    within = [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": each}}}
+        for each in ("placet", "edge")
     ]
+    outside = [{"ipBlock": {"cidr": each}} for each in ("192.0.2.7/32", "2001:db8::/64")]
+    assert rule["from"] == [*within, *outside]
+    (rule,) = the("NetworkPolicy", terms=replace(TERMS, caller_addresses=()))["spec"]["ingress"]
+    assert rule["from"] == within
     assert rule["ports"] == [{"port": 8080, "protocol": "TCP"}]
 
 

@@ -31,6 +31,7 @@ def test_what_nobody_says_is_nothing(environment: pytest.MonkeyPatch) -> None:
         ("PLACET_DOCKER_REGISTRY", "registry.example.org/placet"),
         ("PLACET_CADDY_ADMIN_URL", "unix:///run/caddy/admin.sock"),
         ("PLACET_CADDY_ADMIN_URL", "http://caddy:2019"),
+        ("PLACET_KUBERNETES_CALLER_ADDRESSES", "192.0.2.7/32,2001:db8::/64"),
     ],
 )
 def test_what_is_right_is_kept_as_it_is(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -45,6 +46,9 @@ def test_what_is_right_is_kept_as_it_is(environment: pytest.MonkeyPatch, name: s
         ("PLACET_DOCKER_REGISTRY", "registry:5000/"),
         ("PLACET_CADDY_ADMIN_URL", "unix:run/admin.sock"),
         ("PLACET_CADDY_ADMIN_URL", "unix://"),
+        ("PLACET_KUBERNETES_CALLER_ADDRESSES", "edge.example.org"),
+        ("PLACET_KUBERNETES_CALLER_ADDRESSES", "192.0.2.7/33"),
+        ("PLACET_KUBERNETES_CALLER_ADDRESSES", "192.0.2.7/32,"),
     ],
 )
 def test_what_is_wrong_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -58,3 +62,17 @@ def test_a_password_in_the_registrys_other_name_is_not_repeated(environment: pyt
     with pytest.raises(Refused, match="PLACET_DOCKER_REGISTRY") as refused:
         load(DeployerSettings)
     assert "secret" not in str(refused.value)
+
+
+def test_networks_are_read_as_people_write_them(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PLACET_KUBERNETES_CALLER_ADDRESSES", "192.0.2.7, 198.51.100.0/24")
+    assert load(DeployerSettings).kubernetes_caller_addresses == "192.0.2.7/32,198.51.100.0/24"
+    environment.setenv("PLACET_KUBERNETES_CALLER_ADDRESSES", "")
+    assert load(DeployerSettings).kubernetes_caller_addresses is None
+
+
+def test_an_address_in_the_midst_of_its_network_is_told_as_that(environment: pytest.MonkeyPatch) -> None:
+    """A policy takes the network, and nobody knows which of both was meant."""
+    environment.setenv("PLACET_KUBERNETES_CALLER_ADDRESSES", "198.51.100.7/24")
+    with pytest.raises(Refused, match=r"must be networks, .*198\.51\.100\.7/24 has host bits set"):
+        load(DeployerSettings)

@@ -70,6 +70,9 @@ PLACET_PUBLIC_URL: {{ $v.url | quote }}
 PLACET_MODEL_HOST: kubernetes
 PLACET_KUBERNETES_NAMESPACE: {{ $v.models.namespace }}
 PLACET_KUBERNETES_CALLERS: {{ include "placet.callers" $root | quote }}
+{{- with $v.models.callerAddresses }}
+PLACET_KUBERNETES_CALLER_ADDRESSES: {{ join "," . | quote }}
+{{- end }}
 {{- with $v.models.registry }}
 PLACET_KUBERNETES_REGISTRY: {{ . | quote }}
 {{- end }}

@@ -300,6 +300,7 @@ def _kubernetes(
     from placet.deployer.adapters.kubernetes_objects import Terms
 
     images = KubernetesImages(registry, settings.registry, seen_as=settings.kubernetes_registry)
+    addresses = settings.kubernetes_caller_addresses
     return KubernetesModels(
         cluster=cluster,
         reference=images.reference,
@@ -307,6 +308,7 @@ def _kubernetes(
         terms=Terms(
             namespace=settings.kubernetes_namespace,
             callers=[each.strip() for each in settings.kubernetes_callers.split(",")],
+            caller_addresses=addresses.split(",") if addresses else [],
             pull_secret=settings.kubernetes_pull_secret,
             gpu=settings.kubernetes_gpu,
             allowance=_allowance(settings),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,6 +51,16 @@ def _names(text: str) -> str:
     if not all(re.fullmatch(_NAME, each.strip()) for each in text.split(",")):
         raise ValueError("must be names of namespaces, with commas between")
     return text
+
+
+def _networks(text: str) -> str:
+    """As a policy of the cluster's has them."""
+    try:
+        return ",".join(str(ip_network(each.strip())) for each in text.split(","))
+    except ValueError as wrong:
+        raise ValueError(
+            f"must be networks, as 192.0.2.0/24 or 2001:db8::7/128, with commas between: {wrong}"
+        ) from wrong
 
 
 class DeployerSettings(ProviderSettings):
@@ -117,6 +127,11 @@ class DeployerSettings(ProviderSettings):
         default="placet",
         description="the namespaces whose pods may reach models, with commas between: the one that deployer and gateway"
         " run in, and the one of what the Gateway's requests come from",
+    )
+    kubernetes_caller_addresses: Annotated[str, AfterValidator(_networks)] | None = Field(
+        default=None,
+        description="networks outside the cluster that may reach models, too, as pods see who comes from there:"
+        " 192.0.2.7/32, with commas between; the default is none",
     )
     kubernetes_registry: str | None = Field(
         default=None,

@@ -46,11 +46,12 @@ SELECTOR = f"{MANAGED}={OURS},{NAME}=model"
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What holds for all models. `callers` are the namespaces that may reach them, `gpu` is what the cluster's nodes
-    call one."""
+    """What holds for all models. `callers` are the namespaces that may reach them, `caller_addresses` the networks
+    outside the cluster that may, too; `gpu` is what the cluster's nodes call one."""
 
     namespace: str
     callers: Sequence[str]
+    caller_addresses: Sequence[str] = ()
     pull_secret: str | None
     gpu: str
     allowance: Allowance
@@ -241,11 +242,12 @@ def _service(chosen: Mapping[str, str], address: str | None) -> Json:
 
 def _bounds(chosen: Mapping[str, str], terms: Terms) -> Json:
     """It is called by who sends requests on, and calls nobody."""
-    callers = [{"namespaceSelector": {"matchLabels": {NAMESPACE: each}}} for each in terms.callers]
+    within = [{"namespaceSelector": {"matchLabels": {NAMESPACE: each}}} for each in terms.callers]
+    outside = [{"ipBlock": {"cidr": each}} for each in terms.caller_addresses]
     return {
         "podSelector": {"matchLabels": dict(chosen)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": callers, "ports": [{"port": PORT, "protocol": "TCP"}]}],
+        "ingress": [{"from": [*within, *outside], "ports": [{"port": PORT, "protocol": "TCP"}]}],
         "egress": [],
     }
 
