@@ -1,7 +1,7 @@
 """What the containers of docker-compose.yml are given before they start: secrets, and roles in the database.
 
     python3 prepare.py secrets                   # what is not there yet, a folder for each of them
-    python3 prepare.py secrets --renew builder   # another password for one service, everywhere
+    python3 prepare.py secrets --renew builder   # another password for one service, or for `nodes`, everywhere
     python3 prepare.py roles                     # in PostgreSQL: who owns the tables, and who works with them
 
 Each may be run again, and changes nothing that is there. The folders are volumes, of which each container has its own
@@ -36,6 +36,8 @@ DATABASE = "placet"
 OWNER = "placet_owner"
 ADMINISTRATOR = "postgres"
 PUSHES_BASES = "bases"
+PULLS = "nodes"
+"""Of a cluster, with the profile `kubernetes`: one user for all of them."""
 WATCHES = "admin"
 """Of Grafana."""
 AMQP = "amqp://{name}:{password}@rabbitmq:5672/"
@@ -54,7 +56,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     making = verbs.add_parser("secrets", help="make what is not there yet")
-    making.add_argument("--renew", metavar="SERVICE", choices=SERVICES, help="another password for it")
+    making.add_argument(
+        "--renew", metavar="SERVICE", choices=(*SERVICES, PULLS), help="another password for it"
+    )
     verbs.add_parser("roles", help="make the database's roles, or give them their passwords")
     asked = parser.parse_args(arguments)
     if asked.verb == "secrets":
@@ -88,6 +92,7 @@ def make_secrets(renew: str | None = None) -> None:
         of=0,
     )
     write(SECRETS / "grafana" / "password", passwords["grafana"][WATCHES])
+    write(SECRETS / "nodes" / "password", passwords["registry"][PULLS])
     make_keys()
 
     # Each server runs as whom its image says, and is alone with its folder.
@@ -104,7 +109,7 @@ def new_passwords(known: Passwords | None = None, renew: str | None = None) -> P
     needed = {
         "broker": SERVICES,
         "database": (ADMINISTRATOR, *roles()),
-        "registry": (*SERVICES, PUSHES_BASES),
+        "registry": (*SERVICES, PUSHES_BASES, PULLS),
         "grafana": (WATCHES,),
     }
     for kind, names in needed.items():

@@ -248,6 +248,8 @@ def booted(
         "PLACET_URL": url,
         "PLACET_REGISTRY_PORT": str(registry),
         "PLACET_PROMETHEUS_PORT": str(free_port()),
+        "PLACET_NODES_LISTEN": f"{engine.published_at}:{free_port()}",
+        "PLACET_NODES_CERTIFICATE": "nodes.pem",
         "PLACET_DOCKER_SOCKET": address.removeprefix("unix://"),
     }
     write_settings(settings, folder)

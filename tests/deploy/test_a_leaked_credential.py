@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib.util
 import os
 import re
 import subprocess
@@ -29,13 +28,13 @@ from placet.events.adapters.rabbitmq_bus import open_rabbitmq_bus
 from placet.events.bus import EXCHANGE, STREAM
 from placet.trust import own_key
 
+from tests.deploy import preparing
 from tests.support.amqp import amqp_channel, properties
 from tests.support.platforms import SERVICES
 from tests.support.servers import PostgreSQL, RabbitMQ
 from tools import workspace
 
 PAGE = workspace.ROOT / "docs" / "explanation" / "blast-radius.md"
-PREPARE = workspace.ROOT / "deploy" / "compose" / "prepare.py"
 REFUSED = aiormq.ChannelAccessRefused
 
 
@@ -52,7 +51,7 @@ class Installed:
 def installed(postgres: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     postgres.start()
     administrator = postgres.create_database()
-    prepare = _prepare()
+    prepare = preparing.prepare()
     where = urlsplit(administrator)
     prepare.DATABASE = where.path.removeprefix("/")
     prepare.ADMINISTRATOR = where.username
@@ -80,14 +79,6 @@ def installed(postgres: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) ->
         postgres.drop_database(administrator)
         for role in prepare.roles():
             postgres.drop_role(url(role))
-
-
-def _prepare() -> Any:
-    spec = importlib.util.spec_from_file_location("prepare", PREPARE)
-    assert spec is not None and spec.loader is not None  # noqa: PT018
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _prepare_database(service: str, owner: str, role: str, keys: Path) -> None:

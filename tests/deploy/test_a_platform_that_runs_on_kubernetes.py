@@ -16,7 +16,14 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from placet.deployer.adapters.kubernetes_cluster import POD, ROUTE, SERVICE, KubernetesCluster, Selection
+from placet.deployer.adapters.kubernetes_cluster import (
+    POD,
+    POLICY,
+    ROUTE,
+    SERVICE,
+    KubernetesCluster,
+    Selection,
+)
 from placet.deployer.adapters.kubernetes_objects import INSTANCE, SELECTOR
 from placet.deployer.adapters.kubernetes_routes import PREFIX
 from placet.oci import ImageConfig, Manifest, open_registry, sha256_digest
@@ -62,6 +69,7 @@ class TestTheTestsOwnCluster(MainJob):
             "PLACET_KUBERNETES_CONFIG": str(kubeconfig),
             "PLACET_KUBERNETES_GATEWAY": GATEWAY,
             "PLACET_KUBERNETES_REGISTRY": NODES_CALL_IT,
+            "PLACET_KUBERNETES_CALLER_ADDRESSES": "192.0.2.7/32, 198.51.100.0/24",
             "PLACET_BASE_IMAGE": asyncio.run(push_base_of_this_python(registry_of(folder))),
         }
         with embedded(folder, settings) as platform:
@@ -78,6 +86,7 @@ class TestTheTestsOwnCluster(MainJob):
             client_of(platform) as client,
         ):
             assert await shares_of(cluster, project) == {first: 1}
+            assert await let_in(cluster, first) == ["192.0.2.7/32", "198.51.100.0/24"]
             canary = pack(write_project(tmp_path / "two", project, weight=7.0), tmp_path / "two.tar")
             await client.upload(tmp_path / "two.tar", canary.digest)
             await finish(client, await client.command("deploy", digest=canary.digest, canary=20))
@@ -146,6 +155,14 @@ async def shares_of(cluster: KubernetesCluster, project: str) -> dict[str, int]:
         return {}
     (rule,) = route["spec"]["rules"]
     return {each["name"]: each["weight"] for each in rule["backendRefs"]}
+
+
+async def let_in(cluster: KubernetesCluster, id: str) -> list[str]:
+    """The networks outside that may reach it."""
+    policy = await cluster.read(POLICY, id)
+    assert policy is not None
+    (rule,) = policy["spec"]["ingress"]
+    return [each["ipBlock"]["cidr"] for each in rule["from"] if "ipBlock" in each]
 
 
 async def has_shares(cluster: KubernetesCluster, project: str, wanted: dict[str, int]) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
@@ -22,10 +23,13 @@ import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
 from placet.client import Operation
+from placet.oci import sha256_digest
+from placet.oci.content import OCI_MANIFEST
 
 from tests.deploy.compose_stack import RUN, SERVICES, WITHIN, Stack, booted, paused
 from tests.deploy.images_of_services import Images, commit_before
 from tests.deploy.images_suite import AllImages, EachImage, OfflineImages
+from tests.support.authorities import Authority
 from tests.support.eventually import eventually
 from tests.support.load import Load, constant_load
 from tests.system.models import write_project
@@ -194,6 +198,32 @@ async def test_a_second_up_changes_nothing(stack: Stack) -> None:
     await asyncio.to_thread(stack.up)
     assert known() == before
     assert secrets_of(stack) == secrets
+
+
+async def test_nodes_of_a_cluster_pull_by_tls_with_their_password_and_change_nothing(
+    stack: Stack, steady: str, tmp_path: Path
+) -> None:
+    """What the profile `kubernetes` adds, with a certificate of the operator's."""
+    authority, at = Authority(tmp_path), stack.settings["PLACET_NODES_LISTEN"]
+    certificate = authority.sign("nodes", at.rpartition(":")[0], into=stack.folder).both
+    certificate.chmod(0o444)
+    clustered = ("--profile", "kubernetes")
+    stack.compose(*clustered, "up", "--detach", "--wait", "--no-build", "--pull", "never", "nodes")
+    try:
+        stack.compose(*clustered, "cp", "nodes:/run/placet/password", "nodes.password")
+        me = ("nodes", (stack.folder / "nodes.password").read_text())
+        async with client_of(stack.platform) as client:
+            (image,) = await client.images(project=steady)
+        path = f"/v2/models/{steady}/manifests/{image.image}"
+        believing = ssl.create_default_context(cafile=authority.file)
+        async with httpx.AsyncClient(base_url=f"https://{at}", verify=believing, trust_env=False) as node:
+            pulled = await node.get(path, auth=me, headers={"Accept": OCI_MANIFEST})
+            deleted = await node.delete(path, auth=me)
+            unknown = await node.get(path)
+        assert sha256_digest(pulled.content) == image.image
+        assert (deleted.status_code, unknown.status_code) == (405, 401)
+    finally:
+        stack.compose(*clustered, "rm", "--stop", "--force", "nodes")
 
 
 # What it keeps to itself.

@@ -1,20 +1,42 @@
-"""The profile `observability`, as Compose reads it: what it adds, and that it is reached from this machine alone."""
+"""The profiles `observability` and `kubernetes`, as Compose reads them: what each adds, and whom that reaches."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import subprocess
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
+from kubernetes.aio import client, config
+from placet.deployer.settings import DeployerSettings
+from placet.events.settings import load
 
 from tests.deploy.compose_stack import RUN, SERVICES, compose_plugin
 from tools import workspace
 
 WATCH = ("prometheus", "jaeger", "grafana")
+A_CLUSTER = {
+    "PLACET_MODEL_HOST": "kubernetes",
+    "PLACET_ROUTES": "cluster",
+    "PLACET_DOCKER_SOCKET": "/dev/null",
+    "PLACET_KUBECONFIG": "cluster.kubeconfig",
+    "PLACET_KUBERNETES_CALLER_ADDRESSES": "192.0.2.7/32",
+    "PLACET_KUBERNETES_REGISTRY": "registry.example.org:5443",
+    "PLACET_KUBERNETES_PULL_SECRET": "pull",
+    "PLACET_NODES_CERTIFICATE": "nodes.pem",
+}
+"""As docs/how-to/run-with-compose.md has them."""
+PAGE = workspace.ROOT / "docs" / "how-to" / "run-with-compose.md"
 
 
+@cache
 def read(*profiles: str, **settings: str) -> dict[str, Any]:
     words = [word for profile in profiles for word in ("--profile", profile)]
     done = subprocess.run(
@@ -33,9 +55,9 @@ def read(*profiles: str, **settings: str) -> dict[str, Any]:
     return document
 
 
-def test_without_it_nothing_of_it_is_started() -> None:
+def test_without_them_nothing_of_them_is_started() -> None:
     services = read()["services"]
-    assert set(WATCH).isdisjoint(services)
+    assert {*WATCH, "nodes"}.isdisjoint(services)
     assert set(RUN) <= services.keys()
 
 
@@ -81,3 +103,143 @@ def test_who_watches_reaches_what_it_asks() -> None:
         assert not share("grafana", service)
     assert share("grafana", "prometheus")
     assert share("grafana", "jaeger")
+
+
+# Models in a cluster.
+
+
+def test_with_a_cluster_one_is_added_and_two_are_on_another_network() -> None:
+    plain, clustered = read()["services"], read("kubernetes", **A_CLUSTER)["services"]
+    assert clustered.keys() - plain.keys() == {"nodes"}
+    changed = {name for name in plain if clustered[name] != plain[name]}
+    assert changed == {"caddy", "deployer", "prepare-deployer", "engine"}
+    assert clustered["caddy"] == {**plain["caddy"], "networks": {"cluster": None}}
+    for name in ("caddy", "deployer"):
+        assert plain[name]["networks"].keys() - clustered[name]["networks"].keys() == {"routes"}
+        assert clustered[name]["networks"].keys() - plain[name]["networks"].keys() == {"cluster"}
+
+
+def test_who_sends_requests_to_a_cluster_reaches_outside_and_otherwise_nobody_does() -> None:
+    def leading(document: dict[str, Any], service: str) -> set[str]:
+        networks = document["services"][service]["networks"]
+        return {name for name in networks if not document["networks"][name].get("internal")}
+
+    for service in ("caddy", "deployer"):
+        assert leading(read(), service) == set()
+        assert leading(read("kubernetes", **A_CLUSTER), service) == {"cluster"}
+
+
+def test_the_deployer_is_told_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where nobody says anything of one, runs containers."""
+
+    def told(*profiles: str, **settings: str) -> DeployerSettings:
+        for name, value in read(*profiles, **settings)["services"]["deployer"]["environment"].items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("PLACET_REGISTRY_FILE")
+        monkeypatch.setenv("PLACET_REGISTRY", "http://registry:5000")
+        return load(DeployerSettings)
+
+    plain, clustered = told(), told("kubernetes", **A_CLUSTER)
+    assert plain.model_host == "docker"
+    assert (plain.kubernetes_registry, plain.kubernetes_pull_secret) == (None, None)
+    assert plain.kubernetes_caller_addresses is None
+    assert clustered.model_host == "kubernetes"
+    assert clustered.router == plain.router == "caddy"
+    assert str(clustered.kubernetes_config) == "/run/cluster/kubeconfig"
+    assert clustered.kubernetes_namespace == plain.kubernetes_namespace == "placet-models"
+    assert clustered.kubernetes_caller_addresses == "192.0.2.7/32"
+    assert clustered.kubernetes_registry == "registry.example.org:5443"
+    assert clustered.kubernetes_pull_secret == "pull"
+
+
+def test_files_of_this_machine_are_mounted_to_be_read_and_by_who_needs_them_alone() -> None:
+    services = read("kubernetes", **A_CLUSTER)["services"]
+    mounted = {
+        (os.path.basename(volume["source"]), name, volume["target"], volume.get("read_only"))
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if volume["source"].endswith(("cluster.kubeconfig", "nodes.pem"))
+    }
+    assert mounted == {
+        ("cluster.kubeconfig", "deployer", "/run/cluster/kubeconfig", True),
+        ("nodes.pem", "nodes", "/run/certificate/nodes.pem", True),
+    }
+    (unset,) = (
+        each["source"]
+        for each in read()["services"]["deployer"]["volumes"]
+        if each["target"] == "/run/cluster/kubeconfig"
+    )
+    assert unset == "/dev/null"
+
+
+def test_where_nodes_pull_from_may_no_more_than_it_must() -> None:
+    document = read("kubernetes", **A_CLUSTER)
+    services = document["services"]
+    nodes = services["nodes"]
+    assert nodes["read_only"] is True
+    assert nodes["cap_drop"] == ["ALL"]
+    assert nodes["user"] == "65532:65532"
+    assert nodes["security_opt"] == ["no-new-privileges:true"]
+    assert "environment" not in nodes
+    assert all(each["read_only"] for each in nodes["volumes"])
+    assert [(each["host_ip"], each["published"]) for each in nodes["ports"]] == [("0.0.0.0", "5443")]
+    # Of all others the registry alone is there.
+    assert nodes["networks"].keys() == {"pull"}
+    assert {name for name, each in services.items() if "pull" in each.get("networks", {})} == {
+        "nodes",
+        "registry",
+    }
+    holders = {
+        name
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if volume["source"] == "secrets-nodes"
+    }
+    assert holders == {"nodes", "secrets"}
+
+
+KUBECTL = """#!/bin/sh
+case "$*" in
+    "apply -f deploy/kubernetes/deployer.yaml") ;;
+    "apply -f -") cat > applied.yaml ;;
+    "-n placet get secret placet-deployer --output jsonpath={.data.token}")
+        # A cluster fills it in some time after it was made.
+        if [ -e asked ]; then printf 'the token' | base64; else touch asked; fi ;;
+    "-n placet get secret placet-deployer --output jsonpath={.data.ca\\.crt}") printf 'its authority' | base64 ;;
+    "config view --minify --output jsonpath={.clusters[0].cluster.server}") printf https://cluster.example.org:6443 ;;
+    *) echo "it was not to be asked: $*" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_the_page_makes_a_kubeconfig_of_the_deployers_account(tmp_path: Path) -> None:
+    """Typed as it says, with a cluster that says what clusters do."""
+    for name, program in {"kubectl": KUBECTL, "sleep": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
+    _, _, rest = PAGE.read_text().partition("an account for the deployer, and a kubeconfig of it:\n\n```sh\n")
+    done = subprocess.run(
+        ["sh", "-euc", rest.partition("```")[0]],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = tmp_path / "cluster.kubeconfig"
+    assert made.stat().st_mode & 0o777 == 0o600
+    found = client.Configuration()
+    asyncio.run(config.load_kube_config(config_file=str(made), client_configuration=found))
+    assert found.host == "https://cluster.example.org:6443"
+    assert found.api_key == {"BearerToken": "Bearer the token"}
+    assert found.ssl_ca_cert is not None
+    assert Path(found.ssl_ca_cert).read_text() == "its authority"
+    for version in ("1.30", "1.37"):
+        kubernetes_validate.validate(yaml.safe_load((tmp_path / "applied.yaml").read_text()), version)
+
+
+def test_the_page_has_these_settings() -> None:
+    """What it says to write into `.env`, with values of its own."""
+    (written,) = re.findall(r"^cat >> \.env <<END\n(.*?)^END$", PAGE.read_text(), re.M | re.S)
+    assert dict(line.split("=", 1) for line in written.splitlines()).keys() == A_CLUSTER.keys()

@@ -61,6 +61,7 @@ EVERYTHING_ON: Document = {
         "registry": "nodes.example:5000",
         "pullSecret": "pull",
         "callers": ["other"],
+        "callerAddresses": ["192.0.2.0/24", "2001:db8::7/128"],
         "quota": {"pods": 9},
     },
     "podMonitor": {"enabled": True},
@@ -187,6 +188,7 @@ REFUSED = {
         {"networkPolicy": {"broker": {"to": ["all"], "ports": [1]}}},
         "/networkPolicy/broker/to",
     ),
+    "callers by a name": ({"models": {"callerAddresses": ["lb.example.org"]}}, "/models/callerAddresses"),
     "a registry with its scheme": ({"models": {"registry": "https://r"}}, "/models/registry"),
     "builders without a common folder": ({"builder": {"replicas": 2}}, "builder.persistence.accessMode"),
     "models beside the platform": ({"models": {"namespace": NAMESPACE}}, "models.namespace"),
@@ -878,6 +880,7 @@ ONLY_COMPOSE = {
         "DOCKER_NAME": "models are pods",
         "DOCKER_REGISTRY": "models are pods",
         "DOCKER_SUBNETS": "models are pods",
+        "KUBERNETES_CONFIG": "the deployer's pod has an account",
     },
 }
 ONLY_CHART = {
@@ -904,11 +907,8 @@ ONLY_CHART = {
     },
     "indexer": {"NOTIFICATION_TOKEN_FILE": "the registry of compose tells nobody"},
     "deployer": {
-        "KUBERNETES_NAMESPACE": "models are pods",
-        "KUBERNETES_CALLERS": "models are pods",
-        "KUBERNETES_REGISTRY": "models are pods",
-        "KUBERNETES_PULL_SECRET": "models are pods",
-        "KUBERNETES_GPU": "models are pods",
+        "KUBERNETES_CALLERS": "of compose nobody is a pod",
+        "KUBERNETES_GPU": "compose has it in docker-compose.override.yml",
         "DRAIN_SECONDS": "routes are heard of, and not told as to Caddy",
     },
     "metadata": {"WITNESSES": "compose has it in docker-compose.override.yml"},

@@ -20,7 +20,7 @@ from tools import workspace
 
 DEPLOY = workspace.ROOT / "deploy"
 SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata")
-FOLDERS = (*SERVICES, "setup", "owner", "base", "rabbitmq", "postgres", "registry", "grafana")
+FOLDERS = (*SERVICES, "setup", "owner", "base", "rabbitmq", "postgres", "registry", "grafana", "nodes")
 NOBODY = 65532
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files are given away, which only root does")
@@ -111,9 +111,41 @@ def test_another_password_for_one_service_is_another_everywhere_and_for_nobody_e
     assert [line.partition(":")[0] for line in lines[1] - lines[0]] == ["builder"]
 
 
+def test_the_nodes_of_a_cluster_have_one_user_of_the_registry_whose_password_is_renewed_alone(
+    root: Path,
+) -> None:
+    prepare(root)
+    before = written(root)
+    assert before["nodes/password"][0] == said(root, "setup/passwords.json")["registry"]["nodes"]
+    prepare(root, "secrets", "--renew", "nodes")
+    after = written(root)
+    assert {name for name in after if after[name] != before[name]} == {
+        "setup/passwords.json",
+        "nodes/password",
+        "registry/htpasswd",
+    }
+    lines = [set(each["registry/htpasswd"][0].splitlines()) for each in (before, after)]
+    assert [line.partition(":")[0] for line in lines[1] - lines[0]] == ["nodes"]
+
+
+def test_a_platform_that_was_there_before_gets_what_is_new_and_keeps_the_rest(root: Path) -> None:
+    prepare(root)
+    before, passwords = written(root), said(root, "setup/passwords.json")
+    passwords["registry"].pop("nodes")
+    (root / "secrets" / "setup" / "passwords.json").write_text(json.dumps(passwords))
+    (root / "secrets" / "nodes" / "password").unlink()
+    prepare(root)
+    assert said(root, "setup/passwords.json")["registry"].keys() - passwords["registry"].keys() == {"nodes"}
+    assert {name for name, told in written(root).items() if told != before[name]} == {
+        "setup/passwords.json",
+        "nodes/password",
+        "registry/htpasswd",
+    }
+
+
 def test_whose_it_is_alone_reads_it(root: Path) -> None:
     prepare(root)
-    for service in (*SERVICES, "grafana"):
+    for service in (*SERVICES, "grafana", "nodes"):
         for path in (root / "secrets" / service).iterdir():
             found = path.stat()
             assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY), path
@@ -132,7 +164,7 @@ def test_the_registry_knows_the_passwords_by_their_hashes(root: Path) -> None:
     library = ctypes.CDLL("libcrypt.so.1")
     library.crypt.restype = ctypes.c_char_p
     lines = (root / "secrets" / "registry" / "htpasswd").read_text().splitlines()
-    assert {line.partition(":")[0] for line in lines} == passwords.keys() == {*SERVICES, "bases"}
+    assert {line.partition(":")[0] for line in lines} == passwords.keys() == {*SERVICES, "bases", "nodes"}
     for line in lines:
         name, _, kept = line.partition(":")
         assert kept.startswith("$2y$")

@@ -58,9 +58,15 @@ def can_run_locally() -> str | None:
 
 
 def run_locally(
-    *, deletes: bool = True, notifies: str | None = None, token: str = "", shows: Signed | None = None
+    *,
+    deletes: bool = True,
+    notifies: str | None = None,
+    token: str = "",
+    shows: Signed | None = None,
+    users: str | None = None,
 ) -> Registry:
-    """`notifies` is a URL that it tells of what changes, with `token`; with what it `shows` it is reached by HTTPS."""
+    """`notifies` is a URL that it tells of what changes, with `token`; with what it `shows` it is reached by HTTPS.
+    `users` are who may use it, as lines of an htpasswd, where not everybody may."""
     program = can_run_locally()
     assert program is not None
     directory = private_directory("registry")
@@ -75,6 +81,10 @@ def run_locally(
     if shows is not None:
         tls = {"certificate": str(shows.certificate), "key": str(shows.key)}
         configuration["http"] = {"addr": f"127.0.0.1:{port}", "tls": tls}
+    if users is not None:
+        (directory / "htpasswd").write_text(users)
+        asked = {"realm": "placet", "path": str(directory / "htpasswd")}
+        configuration["auth"] = {"htpasswd": asked}
     if notifies is not None:
         endpoint = {
             "name": "placet",
@@ -91,7 +101,8 @@ def run_locally(
         "registry",
         [program, "serve", str(directory / "configuration.json")],
         directory=directory,
-        is_ready=lambda: registry.is_ready(),
+        # At its root everybody is answered.
+        is_ready=lambda: registry.is_ready() if users is None else answers(f"{registry.url}/"),
     )
     registry = Registry(
         lifecycle=server,
