@@ -49,6 +49,7 @@ AGAIN_AFTER = 1.0
 """Seconds until it is tried again to say what could not be said."""
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _BY_STATUS = {401: "token.invalid", 403: "access.forbidden", 429: "rate.requests"}
+_NONE = dict.fromkeys(_BY_STATUS.items(), 0)
 """What a denial is for that names no rule."""
 _ORIGIN_DIGITS = 16
 _PROJECT = re.compile(r"[a-z][a-z0-9-]{1,38}[a-z0-9]")
@@ -188,7 +189,8 @@ class Denials(Collector):
             "requests that were denied: nobody known, not allowed, too often",
             labels=("service", "status", "reason"),
         )
-        for (status, reason), count in sorted(self._counted.items()):
+        # From the start: of a counter that begins with its first denials nobody sees that it grew.
+        for (status, reason), count in sorted({**_NONE, **self._counted}.items()):
             counter.add_metric([self._service, str(status), reason], count)
         return [counter]
 

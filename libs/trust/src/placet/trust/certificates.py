@@ -52,8 +52,8 @@ def signers(envelope: Envelope, history: KeyHistory, *, now: datetime) -> tuple[
 
 
 def verify(envelope: Envelope, history: KeyHistory, *, image: str, source: str, now: datetime) -> Certificate:
-    """The certificate, if it lets `image`, built from `source`, run at `now`; otherwise `Refused`. It may begin `CLOCK_SKEW`
-    later than that."""
+    """The certificate, if it lets `image`, built from `source`, run at `now`; otherwise `Refused`. It may begin
+    `CLOCK_SKEW` later than that."""
     signers(envelope, history, now=now)
     certificate = read(envelope, history)
     name = f"the certificate {certificate.certificate}"
