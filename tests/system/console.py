@@ -41,7 +41,9 @@ class ConsoleStories:
         async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
             page = somebody.page
             await page.get_by_role("link", name="Deploy", exact=True).click()
-            await page.wait_for_url("**/console/deploy")  # and its scripts: who picks a folder before is not heard
+            await page.wait_for_url(
+                "**/console/deploy"
+            )  # and its scripts: who picks a folder before is not heard
             await somebody.must_be_usable()
 
             await page.set_input_files("#folder", refused)

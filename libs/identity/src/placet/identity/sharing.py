@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, assert_never
 
 import sqlalchemy as sa
@@ -104,6 +105,7 @@ class Sharing:
     """The tables, in a service's own database."""
 
     def __init__(self, tables: sa.MetaData) -> None:
+        self._hidden = lru_cache(maxsize=1024)(self._hidden_from)
         self.members = sa.Table(
             "team_members",
             tables,
@@ -176,9 +178,11 @@ class Sharing:
         )
 
     def hidden_from(self, person: str, teams: Collection[str], roles: Set[str]) -> sa.Select[Any] | None:
-        """The names of projects that somebody does not read; None where there are none by their `roles`."""
-        if roles & READ_ALL:
-            return None
+        """The names of projects that somebody does not read; None where there are none by their `roles`. The same query
+        again for the same person: to make it takes longer than to ask it."""
+        return None if roles & READ_ALL else self._hidden(person, frozenset(teams))
+
+    def _hidden_from(self, person: str, teams: frozenset[str]) -> sa.Select[Any]:
         theirs = sa.select(self.roles.c.project).where(self._is_of(person, teams))
         return sa.select(self.private.c.project).where(self.private.c.project.not_in(theirs))
 

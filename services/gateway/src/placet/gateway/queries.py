@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, assert_never
 
 import msgspec
@@ -87,9 +88,7 @@ class Queries:
         """By name, with those that were `deleted` or without; those with `search` in their name; those in a `state`, or
         with a release that is `awaiting`; only those that are `lapsing`; each with its last `windows`, if any are asked
         for."""
-        query = seen(_LISTED if after is None else _LISTED_AFTER, p.models.c.project, hidden)
-        if not deleted:
-            query = query.where(_IS_THERE)
+        query = _listed(hidden, is_after=after is not None, deleted=deleted)
         if search is not None:
             query = query.where(p.models.c.project.contains(search, autoescape=True))
         if state is not None:
@@ -910,7 +909,6 @@ _ASKED_LAST = p.operations.alias("asked_last")
 _WITH_LAST = _MODELS.add_columns(_ASKED_LAST.c.operation.label("last")).join(
     _ASKED_LAST, _ASKED_LAST.c.id == _LAST
 )
-_IS_THERE = p.models.c.state != "deleted"
 _LISTED = _WITH_LAST.order_by(p.models.c.project).limit(sa.bindparam("most"))
 _LISTED_AFTER = _LISTED.where(p.models.c.project > sa.bindparam("after"))
 _MODEL = (
@@ -928,6 +926,13 @@ _MODEL = (
     .where(p.models.c.project == sa.bindparam("project"))
 )
 """One of them, with all that is told of it. These are made once: it takes longer than to ask them."""
+
+
+@lru_cache(maxsize=1024)
+def _listed(hidden: Hidden, *, is_after: bool, deleted: bool) -> sa.Select[Any]:
+    """`hidden` is one query for each person (`Sharing.hidden_from`)."""
+    query = seen(_LISTED_AFTER if is_after else _LISTED, p.models.c.project, hidden)
+    return query if deleted else query.where(p.models.c.state != "deleted")
 
 
 def _asked_last(model: sa.Row[Any]) -> Operation:
