@@ -12,7 +12,8 @@ PREPARE = workspace.ROOT / "deploy" / "compose" / "prepare.py"
 
 def prepare() -> Any:
     spec = importlib.util.spec_from_file_location("prepare", PREPARE)
-    assert spec is not None and spec.loader is not None  # noqa: PT018
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -350,7 +350,7 @@ def router(
             if clock.now() >= who.expires + CLOCK_SKEW or await queries.is_revoked(who.token, who.person):
                 return
             operation, changes = await queries.operation(id)
-            if not (await queries.standings.standing(operation.project, who)).may("viewer", who.roles):
+            if not await queries.standings.may(operation.project, "viewer", who):
                 return
             if changes > seen:
                 seen = changes

@@ -351,20 +351,16 @@ class Commands:
                 f"no source {asked.source} was uploaded",
                 fix=f"PUT the archive to /v1/sources/{asked.source} first, or let `placet deploy FOLDER` do it",
             )
-        is_elsewhere = asked.project not in (
-            None,
-            source.project,
-        )  # else what it takes on that project is asked anyway
+        # Else what it takes on the source's own project is asked anyway.
+        is_elsewhere = asked.project not in (None, source.project)
         if is_elsewhere and not await self.may_take(source, who):
             await self._queries.standings.must(source.project, "viewer", who)
         return Deploy(project=asked.project or source.project, command=goal, source=asked.source, image=None)
 
     async def may_take(self, source: sa.Row[Any], who: Known) -> bool:
         """Whether they sent it, or read the project that it is of: its digest is told where the rest is not."""
-        if source.sender == who.person:
-            return True
-        standing = await self._queries.standings.standing(source.project, who)
-        return standing.may("viewer", who.roles)
+        is_theirs: bool = source.sender == who.person
+        return is_theirs or await self._queries.standings.may(source.project, "viewer", who)
 
     async def _deploy_image(self, digest: str, project: str | None, goal: Goal, who: Known) -> Deploy:
         hidden = self._queries.standings.hidden_from(who)

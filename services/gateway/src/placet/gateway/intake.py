@@ -16,7 +16,6 @@ from placet.errors import PlacetError, Refused
 from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import SourceUploaded
-from placet.events.contracts.shapes import ProjectRole
 from placet.events.turns import Turns
 from placet.gateway import projections as p
 from placet.gateway.git_address import GitAddress, parse
@@ -190,13 +189,9 @@ class Intake:
 
     async def _exceptions(self, source: Source, who: Known, now: str) -> Mapping[str, str]:
         """Those of the project that it says it is, unless that is hidden from who sends it."""
-        if not await self._may(source.project, "viewer", who):
+        if not await self._queries.standings.may(source.project, "viewer", who):
             return {}
         return await self._queries.exceptions_in_force(source.project, source.source, now=now)
-
-    async def _may(self, project: str, needed: ProjectRole, who: Known) -> bool:
-        standing = await self._queries.standings.standing(project, who)
-        return standing.may(needed, who.roles)
 
     async def _inspected(self, archive: Path, digest: str, who: Known) -> Source:
         async with self._inspecting.taken_by(who.person):
@@ -209,7 +204,8 @@ class Intake:
         a placet.yaml, and would fill others' histories.
         """
         source, people, actor = kept.source, self._queries.people, Actor.person(who.person)
-        project = kept.project if await self._may(kept.project, "deployer", who) else PLATFORM
+        is_theirs = await self._queries.standings.may(kept.project, "deployer", who)
+        project = kept.project if is_theirs else PLATFORM
         context = Context(project=project, correlation=self._wiring.ids.new(), actor=actor)
         uploaded = SourceUploaded(source=source, size=kept.size, project=kept.project, origin=origin)
 

@@ -52,6 +52,9 @@ class Standings:
             return Standing(project=project, role=None, is_shared=False, is_private=False)
         return await p.sharing.standing(self._store, project, who.person, who.teams)
 
+    async def may(self, project: str, needed: ProjectRole, who: Known) -> bool:
+        return (await self.standing(project, who)).may(needed, who.roles)
+
     async def must(self, project: str, needed: ProjectRole, who: Known) -> None:
         """Raises Forbidden unless they have the role on the project, or it takes none; names the owners who give it."""
         standing = await self.standing(project, who)
