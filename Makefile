@@ -38,8 +38,8 @@ check: $(VENV)/.dev ## Lint, format, types, import contracts, generated pages, l
 	$(RUN)/python -m tools.dashboards --check
 	$(RUN)/python -m tools.requirements
 
-test: $(VENV)/.dev servers ## Every test, on real servers where a test needs one
-	@$(RUN)/pytest $(PARALLEL) $(ARGS)
+test: $(VENV)/.dev servers ## Every test, the soak among them, on real servers where a test needs one
+	@$(RUN)/pytest $(PARALLEL) -m "not large" $(ARGS)
 
 test-unit: $(VENV)/.dev ## The tests that need no server and little time
 	@$(RUN)/pytest tests/unit tests/contract tests/architecture -m "not server and not slow" $(ARGS)
@@ -52,7 +52,6 @@ test-large: ## What needs PyTorch: 6 GB, in an environment of its own, .venv-lar
 	@.venv-large/bin/pytest -m large tests/large $(ARGS)
 
 soak: $(VENV)/.dev servers ## Everything at once for PLACET_SOAK_SECONDS: kills, pauses, cuts, full disks, stepped clocks
-	@tools/servers.sh faketime
 	@$(RUN)/pytest -m soak tests/faults $(ARGS)
 
 fuzz: $(VENV)/.dev ## Whatever may be sent to the REST API, PLACET_FUZZ_EXAMPLES times a call, never the same twice

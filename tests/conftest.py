@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,8 +14,10 @@ pytest.register_assert_rewrite(
     "tests.contract", "tests.deploy", "tests.faults", "tests.support", "tests.system"
 )
 
-from tests.support import chaos  # noqa: E402
+from tests.support import browser, chaos  # noqa: E402
 from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources  # noqa: E402
+
+UNITS = Path(__file__).parent / "unit"
 
 
 def pytest_configure() -> None:
@@ -45,6 +48,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and not servers.isdisjoint(item.fixturenames):
             item.add_marker("server")
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Who are many and short come last, so that none of several processes is left alone with something long, and the
+    soak beside them: it is long, and mostly waits."""
+    if item.get_closest_marker("soak"):
+        return 1
+    return 2 if item.path.is_relative_to(UNITS) else 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _browser() -> Iterator[None]:
+    yield
+    browser.end()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 from placet.client import Client, Connection
 
+from tests.support import browser
 from tests.support.eventually import eventually
 from tests.support.flawed import FLAW
 from tests.support.platforms import Platform, embedded
@@ -161,7 +162,10 @@ async def main() -> int:
         flaw.write_text(PARKED)
         settings = {FLAW: str(flaw), "PLACET_WEBHOOK_HOSTS": RECEIVER}
         with embedded(Path(made), settings, "tests.support.flawed") as platform:
-            await shown(platform, Path(made))
+            try:
+                await shown(platform, Path(made))
+            finally:
+                browser.end()
     for name, picture in FOR_THE_README.items():
         shutil.copyfile(OUT / f"light-{WIDE}-{name}.png", SHOWN / f"{picture}.png")
     sys.stdout.write(f"{len(list(OUT.iterdir()))} pictures in {OUT.relative_to(workspace.ROOT)}\n")

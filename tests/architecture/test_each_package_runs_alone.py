@@ -5,6 +5,7 @@ In the development environment everything is installed, which hides an import th
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -43,11 +44,18 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheels
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each has its environment, in turn: one place, so that a module of a third party is compiled once for all of
+    them (bytecode lies elsewhere, by the path of its source)."""
+    return tmp_path_factory.mktemp("environment") / "alone"
+
+
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_package_runs_with_what_it_declares(name: str, wheels: Path, tmp_path: Path) -> None:
+def test_a_package_runs_with_what_it_declares(name: str, wheels: Path, alone: Path, tmp_path: Path) -> None:
     package = PACKAGES[name]
-    python = tmp_path / "alone" / "bin" / "python"
-    succeed([UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "alone"], cwd=tmp_path)
+    python = alone / "bin" / "python"
+    succeed([UV, "venv", "--quiet", "--clear", "--python", sys.executable, alone], cwd=tmp_path)
     own = [next(wheels.glob(f"{each.name}-*.whl".replace("-", "_", 1))) for each in workspace.closure(name)]
     succeed([UV, "pip", "install", "--quiet", "--python", python, "--constraint", LOCK, *own], cwd=tmp_path)
 
@@ -55,14 +63,23 @@ def test_a_package_runs_with_what_it_declares(name: str, wheels: Path, tmp_path:
     modules = [
         module for module in package.modules if not module.startswith((f"{program}.__main__", *WITH_MORE))
     ]
-    succeed([python, "-c", IMPORT_ALL, *modules], cwd=tmp_path)
+    bytecode = alone.with_name("bytecode")
+    succeed([python, "-c", IMPORT_ALL, *modules], cwd=tmp_path, PYTHONPYCACHEPREFIX=bytecode)
     if package.path.parent.name == "services":
-        assert "PLACET_" in succeed([python, "-m", program, "--help-settings"], cwd=tmp_path)
+        asked: list[str | Path] = [python, "-m", program, "--help-settings"]
+        assert "PLACET_" in succeed(asked, cwd=tmp_path, PYTHONPYCACHEPREFIX=bytecode)
     elif f"{program}.__main__" in package.modules:
-        succeed([python, "-m", program, "--help"], cwd=tmp_path)
+        succeed([python, "-m", program, "--help"], cwd=tmp_path, PYTHONPYCACHEPREFIX=bytecode)
 
 
-def succeed(command: list[str | Path], *, cwd: Path) -> str:
-    run = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+def succeed(command: list[str | Path], *, cwd: Path, **variables: str | Path) -> str:
+    run = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 0, f"{run.stderr}{run.stdout}{' '.join(map(str, command))}"
     return run.stdout

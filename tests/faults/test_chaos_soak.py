@@ -43,7 +43,7 @@ from tests.support.chaos import (
 from tests.support.comparison import compare
 from tests.support.eventually import eventually
 from tests.support.platforms import SERVICES, Platform, distributed, model_processes
-from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
+from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry, sources
 from tests.system.models import write_project
 from tests.system.scenarios import client_of, placet
 
@@ -74,6 +74,7 @@ def running(
     registry: Registry,
     caddy: CaddyServer,
 ) -> Iterator[ChaoticPlatform]:
+    sources.program("faketime")  # whose library the services' clocks are
     with distributed(
         tmp_path_factory.mktemp("soak"),
         rabbitmq=rabbitmq,

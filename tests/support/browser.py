@@ -1,6 +1,8 @@
 """A real browser, for what only one can tell: whether a page's own policy lets the page work.
 
-Chromium without a window, driven by the DevTools protocol over a WebSocket; no more of it than these tests need.
+Chromium without a window: one for each process of pytest, since its start takes seconds of a processor, and whoever
+asks has a tab of their own in it. It is driven by the DevTools protocol over a WebSocket, with no more of it than these
+tests need; the console's visitors (`tests.support.visitors`) drive theirs by Playwright.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,27 @@ from tests.support.servers import sources
 
 WITHIN = 120
 """Seconds for its start: it is large, and the machine may be busy."""
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-port=0",
+    "--window-size=900,1100",
+    "--hide-scrollbars",
+    # It does nothing that no page asks for, and slows no page because others are in front of it.
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-background-timer-throttling",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+    "--disable-hang-monitor",
+    "--disable-ipc-flooding-protection",
+)
 
 
 class Page:
@@ -85,45 +109,49 @@ class Page:
 
 @asynccontextmanager
 async def browser() -> AsyncIterator[Page]:
-    """A page of a browser with a profile of its own; skips the test where there is none, unless one is required."""
-    with _running() as profile:
-        async with aiohttp.ClientSession() as session:
-            address = await eventually(lambda: _tab(session, profile), within=WITHIN)
-            async with session.ws_connect(address, max_msg_size=2**26) as socket:
-                yield Page(socket)
+    """A page; skips the test where there is no browser, unless one is required."""
+    async with aiohttp.ClientSession(await devtools()) as session:
+        async with session.put("/json/new?about:blank") as answer:
+            tab = await answer.json()
+        async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=2**26) as socket:
+            yield Page(socket)
+        async with session.get(f"/json/close/{tab['id']}") as answer:
+            answer.raise_for_status()
 
 
-@contextmanager
-def _running() -> Iterator[Path]:
+async def devtools() -> str:
+    """Where this process's browser is spoken to: `http://127.0.0.1:PORT`. It is started for who asks first."""
+    process, folder = _running()
+
+    def port() -> str:
+        assert process.poll() is None, "Chromium ended by itself"
+        told = folder / "DevToolsActivePort"
+        return told.read_text().partition("\n")[0] if told.exists() else ""
+
+    return f"http://127.0.0.1:{await eventually(port, within=WITHIN)}"
+
+
+@cache
+def _running() -> tuple[subprocess.Popen[bytes], Path]:
     program = shutil.which("chromium")
     if program is None:
         sources.cannot_be_had("chromium", "it is not installed")
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
-    with tempfile.TemporaryDirectory(prefix="placet-browser-", ignore_cleanup_errors=True) as folder:
-        process = subprocess.Popen(
-            [program, *options, f"--user-data-dir={folder}", "--window-size=900,1100", "about:blank"],
-            env={**os.environ, "HOME": folder},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            yield Path(folder)
-        finally:
-            process.terminate()
-            process.wait()
+    folder = Path(tempfile.mkdtemp(prefix="placet-browser-"))
+    process = subprocess.Popen(
+        [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+        env={**os.environ, "HOME": str(folder)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return process, folder
 
 
-async def _tab(session: aiohttp.ClientSession, profile: Path) -> str:
-    """Where its tab is spoken to; nothing yet."""
-    port = _port(profile)
-    if port is None:
-        return ""
-    async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-        tabs = [each for each in await answer.json() if each["type"] == "page"]
-        return str(tabs[0]["webSocketDebuggerUrl"]) if tabs else ""
-
-
-def _port(profile: Path) -> str | None:
-    told = profile / "DevToolsActivePort"
-    lines = told.read_text().split() if told.exists() else []
-    return lines[0] if lines else None
+def end() -> None:
+    """The browser, if one was started."""
+    if not _running.cache_info().currsize:
+        return
+    process, folder = _running()
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
+    _running.cache_clear()

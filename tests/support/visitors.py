@@ -1,4 +1,4 @@
-"""People who use the console: a real browser each, which looks at every page that it opens as a screen reader would.
+"""People who use the console: each in a real browser, which looks at every page that it opens as a screen reader would.
 
     async with visitor(platform.url, token) as somebody:
         await somebody.open("/console/models")
@@ -8,14 +8,13 @@ Whatever a page's policy kept from it, and each error of a script, ends the test
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 
 from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
-from tests.support.servers import sources
+from tests.support.browser import devtools
 
 WIDE, NARROW = 1280, 390
 WITHIN = 30_000
@@ -106,12 +105,11 @@ class Visitor:
 async def visitor(
     url: str, token: str | None = None, *, theme: str = "light", width: int = WIDE, scripts: bool = True
 ) -> AsyncIterator[Visitor]:
-    """Somebody with a browser of their own, signed in with `token`. Skips the test where there is no Chromium."""
-    program = shutil.which("chromium")
-    if program is None:
-        sources.cannot_be_had("chromium", "it is not installed")
+    """Somebody with cookies and windows of their own, signed in with `token`. Skips the test where there is no
+    Chromium."""
+    address = await devtools()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.connect_over_cdp(address)
         context = await browser.new_context(
             color_scheme="dark" if theme == "dark" else "light",
             viewport={"width": width, "height": 900},
@@ -123,4 +121,5 @@ async def visitor(
         try:
             yield somebody
         finally:
-            await browser.close()
+            await context.close()
+            await browser.close()  # who drives it, and not the browser
