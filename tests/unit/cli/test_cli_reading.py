@@ -403,6 +403,10 @@ def test_a_token_is_alone_on_stdout(placet: Placet, platform: FakePlatform) -> N
     assert platform.tokens["t1"] == {"as": "ada", "roles": ["approver", "auditor"], "ttl": 30 * 86400}
     assert placet("token", "revoke", "t1", "--json").document == {"id": "t1", "revoked": True}
     assert placet("token", "revoke", "t1").status == 1
+    whole = placet("token", "revoke", "eyJhbGciOiJFZERTQSJ9.eyJqdGkiOiJ0MSJ9.c2lnbmVk")
+    assert whole.status == 2
+    assert "this is the token itself; give its id, which `placet token list` tells" in whole.err
+    assert "eyJ" not in whole.err
     platform.tokens["t0"] = {"as": "grace", "roles": ["admin"]}
     platform.tokens["t2"] = {"as": "ada", "roles": ["approver", "auditor"]}
     platform.revoked_tokens = ["t0"]

@@ -185,6 +185,10 @@ async def test_what_was_so_is_called_by_what_people_know_it_by(
             {"origin": None, "method": None, "route": None},
             "17 requests of many callers denied with 401 (token.invalid): several things",
         ),
+        (
+            {"origin": None, "route": None},
+            "17 requests of many callers denied with 401 (token.invalid): GET several things",
+        ),
     ],
 )
 @pytest.mark.parametrize("service", ["gateway", "builder"])

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from placet.events.validation import in_words
 from placet.gateway.api import DIGEST, NAME
+from placet.gateway.names import SEEN
 from placet.projects import PROJECT_PATTERN
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -70,6 +71,11 @@ def _never(value: str) -> str:
             Annotated[str, Field(pattern=NAME)],
             "é",
             "must be letters without accents, digits and signs such as - and . alone",
+        ),
+        (
+            Annotated[str, Field(pattern=SEEN)],
+            "Z\u034foe",
+            "must be one line of text, every letter of which can be seen",
         ),
         (Annotated[list[int], Field(min_length=1)], [], "must have 1 entries or more"),
         (Annotated[str, AfterValidator(_never)], "a", "must be something else"),

@@ -38,6 +38,7 @@ def asked(
             "type": "http",
             "method": method,
             "path": "/",
+            "query_string": b"",
             "headers": [],
             "client": (address, 1),
             "route": type("Route", (), {"path": route}),
@@ -314,6 +315,15 @@ async def test_who_asks_too_often_is_in_the_log(tmp_path: Path) -> None:
             await http.get("/v1/models")
         [denied] = await the_denied(gateway, 1)
     assert (denied.status, denied.reason, denied.route) == (429, "rate.reads", "/v1/models")
+
+
+async def test_a_project_that_is_named_in_a_parameter_is_known(gateway: Gateway) -> None:
+    async with gateway.http() as http:
+        path = "/v1/images?project=churn"
+        answer = await http.get(path, headers={"Authorization": "Bearer no-token"})
+        assert answer.status_code == 401
+    [denied] = await the_denied(gateway, 1)
+    assert (denied.method, denied.route, denied.project) == ("GET", "/v1/images", "churn")
 
 
 async def test_a_project_that_is_named_in_a_command_is_known(gateway: Gateway) -> None:

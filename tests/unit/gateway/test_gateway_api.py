@@ -355,7 +355,15 @@ async def test_a_letter_that_nobody_sees_makes_nobody_another_person(unmoved: Ga
     async with unmoved.http() as http:
         for name in (f"Zoe{unseen}", f"Z{unseen}oe", unseen):
             answer = await http.post("/v1/tokens", json={"as": name, "roles": ["approver"]})
-            is_problem(answer, 400, "as: ")
+            is_problem(answer, 400, "as: must be one line of text, every letter of which can be seen")
+
+
+@pytest.mark.parametrize("name", ["team:fraud", "person:ada", "\uff54eam:fraud"])
+@IN_ONE_LOOP
+async def test_nobody_is_called_as_a_team_or_an_id_is_written(unmoved: Gateway, name: str) -> None:
+    async with unmoved.http() as http:
+        answer = await http.post("/v1/tokens", json={"as": name, "roles": ["scientist"]})
+    is_problem(answer, 400, "as: a name begins with neither person: nor team:")
 
 
 async def test_of_names_that_look_the_same_at_once_one_becomes_a_person(gateway: Gateway) -> None:

@@ -305,6 +305,7 @@ def test_silence_has_a_name_and_a_step() -> None:
     assert document_["state"] == "stalled"
     assert dict(steps(document_))["built"] == "failed"
     assert "'built' did not come" in document_["refusals"][0]["why"]
+    assert document_["refusals"][0]["fix"] == "see `placet events --project churn`"
 
 
 @pytest.mark.parametrize("event", [built(), accepted_build(), cleared()])

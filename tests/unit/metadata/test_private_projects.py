@@ -82,6 +82,8 @@ async def test_what_is_private_is_left_out_of_pages_and_refused_where_it_is_name
             for path in (*OF_IT, *WHOLE):
                 refused = await http.get(path)
                 assert (refused.status_code, refused.json()["rule"]) == (403, "project.role"), path
+                if path in WHOLE:
+                    assert "`placet events --project NAME`" in refused.json()["fix"], path
             assert (await http.get("/v1/audit/entries?project=wine")).status_code == 200
             assert (await http.get("/v1/audit/checkpoint")).status_code != 403
             assert denied("project.role", 403, len(OF_IT) + len(WHOLE)) in (await http.get("/metrics")).text

@@ -293,6 +293,15 @@ def _person(text: str) -> str:
     return " ".join(text.split())
 
 
+def _token_id(text: str) -> str:
+    """A token has two dots, and must come into no address that is asked, nor into what is said of it."""
+    if text.count(".") == 2:
+        raise argparse.ArgumentTypeError(
+            "this is the token itself; give its id, which `placet token list` tells"
+        )
+    return text
+
+
 def _platform(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", type=Path, help="where the platform keeps everything")
     parser.add_argument("--port", type=_port, default=8080, help="0 picks a free one (default: 8080)")
@@ -1054,7 +1063,9 @@ def _token(parser: argparse.ArgumentParser) -> None:
 
 
 def _revoke(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("token", metavar="ID", help="its id, from `placet token list`; not the token itself")
+    parser.add_argument(
+        "token", metavar="ID", type=_token_id, help="its id, from `placet token list`; not the token itself"
+    )
 
 
 def _service(parser: argparse.ArgumentParser) -> None:
@@ -1147,7 +1158,9 @@ def _member(parser: argparse.ArgumentParser) -> None:
 
 def _role(parser: argparse.ArgumentParser) -> None:
     _grantee(parser)
-    parser.add_argument("role", metavar="ROLE", choices=("owner", "deployer", "viewer"))
+    parser.add_argument(
+        "role", metavar="ROLE", choices=("owner", "deployer", "viewer"), help="owner, deployer or viewer"
+    )
 
 
 def _grantee(parser: argparse.ArgumentParser) -> None:
@@ -1801,7 +1814,8 @@ VERBS: Sequence[Verb] = (
         words="garbage",
         group="govern",
         does="what of the registry nothing needs, and why the rest is kept",
-        more="Removes nothing without --collect, and never what runs, is certified or is evidence. For operators.",
+        more="Removes nothing without --collect, and never what runs, is certified or is evidence. For operators and"
+        " admins.",
         example="placet garbage --older-than 90",
         function="garbage:garbage",
         arguments=_garbage,

@@ -57,7 +57,7 @@ async def tell(screen: Screen) -> int:
 
 
 def of_service(each: ServiceState) -> Iterator[Trouble]:
-    log = f"see the log of the {each.service}"
+    log = f"see the log of the service {each.service}"
     if each.slow:
         fix = f"see how busy its machine and the database are; {log}"
         yield Trouble(about=each.service, what=each.why or "it did not answer in time", fix=fix)

@@ -57,6 +57,7 @@ _LIKE: Mapping[str, str] = {
     r"^[ -~]+$": "must be letters without accents, digits and signs such as - and . alone",
     r"^[a-z0-9-]+$": "must be of a to z, 0 to 9 and - alone",
     r"^\P{C}+$": "must be one line of text that can be seen",
+    r"^[^\p{C}\p{Default_Ignorable_Code_Point}]+$": "must be one line of text, every letter of which can be seen",
     r"^[\P{C}\n]+$": "must be text that can be seen",
     r"^[a-z0-9-]+/[1-9][0-9]{0,8}$": "must be a project and the number of a release, such as churn/3",
     r"^person:[0-9a-f-]{36}$": "must be a person's id as events have it, person: and 36 characters",

@@ -278,7 +278,11 @@ def _count(series: _Series, what: What) -> None:
 
 def _asked(request: Request) -> What:
     route = getattr(request.scope.get("route"), "path", None)
-    project = request.path_params.get("project") or getattr(request.state, "project", None)
+    project = (
+        request.path_params.get("project")
+        or getattr(request.state, "project", None)
+        or request.query_params.get("project")
+    )
     is_name = isinstance(project, str) and _PROJECT.fullmatch(project) is not None
     return What(
         method=request.method if request.method in _METHODS else "OTHER",

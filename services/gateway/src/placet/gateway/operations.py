@@ -364,7 +364,8 @@ def stall(operation: Operation, at: str, seconds: float) -> Operation:
         return operation
     step = next((each for each in operation.path if each not in operation.reached), operation.path[-1])
     why = f"nothing was heard for {seconds:.0f} s; {step!r} did not come"
-    return _end(operation, "stalled", step, at, why, Refusal(why=why, fix="see `placet events --project …`"))
+    fix = f"see `placet events --project {operation.project}`"
+    return _end(operation, "stalled", step, at, why, Refusal(why=why, fix=fix))
 
 
 def document(operation: Operation) -> dict[str, Any]:

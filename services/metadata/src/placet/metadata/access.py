@@ -109,7 +109,8 @@ def must_read(project: str | None, hidden: frozenset[str]) -> None:
         raise Forbidden(
             f"the log as a whole holds what is private, and you have no role on {len(hidden)} of its projects",
             rule="project.role",
-            fix=f"name a project, or ask an admin for a token with one of the roles {', '.join(sorted(READ_ALL))}",
+            fix="read what is of one project, `placet events --project NAME`, or ask an admin for a token with one of"
+            f" the roles {', '.join(sorted(READ_ALL))}",
         )
     if project in hidden:
         Standing(project=project, role=None, is_shared=True, is_private=True).must("viewer", frozenset())

@@ -300,7 +300,7 @@ def denial(type: str, data: Mapping[str, Any] | None) -> str:
     count, person, origin = data.get("count"), data.get("person"), data.get("origin")
     times = "a request" if count == 1 else f"{count} requests"
     who = person or (f"nobody known, from {origin}" if origin else "many callers")
-    asked = " ".join(filter(None, (data.get("method"), data.get("route")))) or "several things"
+    asked = " ".join((data.get("method") or "", data.get("route") or "several things")).strip()
     project = f" of {data['project']}" if data.get("project") else ""
     return f"{times} of {who} denied with {data.get('status')} ({data.get('reason')}): {asked}{project}"
 
