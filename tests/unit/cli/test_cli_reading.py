@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,18 @@ def test_logs_are_lines_or_one_document(placet: Placet, platform: FakePlatform) 
         "release": 1,
         "line": "line 5",
     }
+
+
+@pytest.mark.parametrize("kind", [(), ("--build", "--release", "1")], ids=["a model", "a build"])
+def test_a_log_that_is_followed_until_one_may_not_read_it_ends_in_an_error(
+    placet: Placet, platform: FakePlatform, project: Path, kind: Sequence[str]
+) -> None:
+    placet("deploy", str(project))
+    assert placet("logs", "wine", "-f", *kind).status == 0
+    platform.hides_what_was_read = True
+    ended = placet("logs", "wine", "-f", *kind)
+    assert (ended.status, len(ended.out.splitlines()) > 1) == (1, True)
+    assert "wine is private, and you have no role on it" in ended.err
 
 
 def test_logs_say_whose_they_are_and_where_those_of_the_live_release_are(

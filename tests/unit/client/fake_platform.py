@@ -96,6 +96,9 @@ class FakePlatform:
     people_of_teams: dict[str, list[str]] = field(default_factory=dict)
     roles_on: dict[str, dict[str, str]] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
+    hides_what_was_read: bool = False
+    """Whoever reads a log may read nothing of that project from there on."""
+    hidden: set[str] = field(default_factory=set)
     may_share: bool = True
     commands: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -441,6 +444,8 @@ class FakePlatform:
         project = request.path_params["project"]
         if project not in self.models:
             return problem(404, f"no project {project}")
+        if project in self.hidden:
+            return problem(403, f"{project} is private, and you have no role on it", rule="project.role")
         return JSONResponse({**self.models[project], "manifest": {"project": project}})
 
     async def get_example(self, request: Request) -> Response:
@@ -452,6 +457,8 @@ class FakePlatform:
         project = request.path_params["project"]
         if project in self.never_ran:
             return problem(404, f"nothing of {project!r} ever ran here", fix="see `placet list`")
+        if self.hides_what_was_read:
+            self.hidden.add(project)
         tail = int(request.query_params.get("tail", 0))
         release = request.query_params.get("release", str(self.started_last))
         lines = self.log
@@ -471,6 +478,8 @@ class FakePlatform:
         if (project, int(release)) in self.unbuilt or self.builds_begin_after:
             self.builds_begin_after = max(0, self.builds_begin_after - 1)
             return problem(404, f"there is no build log of {project} {release} here")
+        if self.hides_what_was_read:
+            self.hidden.add(project)
         return PlainTextResponse(f"locked 3 packages for {release}{followed}\nimage sha256:1\n")
 
     async def list_releases(self, request: Request) -> Response:

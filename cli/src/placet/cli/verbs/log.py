@@ -38,6 +38,8 @@ async def logs(arguments: Namespace, screen: Screen) -> int:
                 if log.release is not None:
                     screen.note(_whose(project, log.release, log.live))
                 await _tell(log.lines, screen, project, log.release, follow=arguments.follow)
+            if arguments.follow:
+                await _must_be_readable(platform, project)
         except Unknown as none:
             unbuilt = await _unbuilt(platform, project, arguments.release)
             if unbuilt is None:
@@ -66,6 +68,8 @@ async def _of_build(arguments: Namespace, screen: Screen) -> int:
                 async with platform.build_log(project, release, follow=arguments.follow) as lines:
                     screen.note(f"the build of release {release} of {project}")
                     await _tell(lines, screen, project, release, follow=arguments.follow)
+                if arguments.follow:
+                    await _must_be_readable(platform, project)
                 return exits.DONE
             except Unknown as none:
                 if state is None or not arguments.follow:
@@ -74,6 +78,12 @@ async def _of_build(arguments: Namespace, screen: Screen) -> int:
                 screen.note(f"the build of release {release} of {project} is waited for: it is {state}")
             is_waiting = True
             await asyncio.sleep(_PAUSE)
+
+
+async def _must_be_readable(platform: Client, project: str) -> None:
+    """A log that is followed ends with what writes it, or because one may not read it any more: that is an error."""
+    with suppress(Unknown):
+        await platform.model(project)
 
 
 async def _tell_why_not(
