@@ -216,7 +216,9 @@ async def test_nodes_of_a_cluster_pull_by_tls_with_their_password_and_change_not
             (image,) = await client.images(project=steady)
         path = f"/v2/models/{steady}/manifests/{image.image}"
         believing = ssl.create_default_context(cafile=authority.file)
-        async with httpx.AsyncClient(base_url=f"https://{at}", verify=believing, trust_env=False) as node:
+        async with httpx.AsyncClient(
+            base_url=f"https://{at}", verify=believing, trust_env=False, timeout=60
+        ) as node:
             pulled = await node.get(path, auth=me, headers={"Accept": OCI_MANIFEST})
             deleted = await node.delete(path, auth=me)
             unknown = await node.get(path)

@@ -167,7 +167,7 @@ async def test_an_image_of_its_own_is_built_pushed_found_and_answers(
     with container(client, name, network) as model:
         url = await address_once_ready(model, network)
         tensor = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.5, 2.0]}
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             answer = await http.post(f"{url}/v2/models/own/infer", json={"inputs": [tensor]})
         assert answer.json()["outputs"][0]["data"] == [4.5, 6.0]
         files = model.exec_run(

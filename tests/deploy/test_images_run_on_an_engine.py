@@ -61,7 +61,7 @@ async def test_an_image_is_pulled_from_a_registry_and_answers_as_it_is(
     client.images.pull(f"{registry.address}/{image.repository}@{image.image}")
     with container(client, f"{registry.address}/{image.repository}@{image.image}", network) as model:
         url = await address_once_ready(model, network)
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             answer = await http.post(f"{url}/predict", json={"inputs": [[5.0]]})
         assert answer.json()["outputs"] == [[10.0]]
         who = model.exec_run(["python", "-c", "import os; print(os.getuid())"]).output.decode().strip()

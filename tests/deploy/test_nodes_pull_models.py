@@ -132,7 +132,7 @@ async def test_what_is_not_there_is_told_as_the_registry_tells_it(asked: httpx.A
 
 
 async def test_it_says_that_it_is_there_to_who_asks_from_within(site: Site) -> None:
-    async with httpx.AsyncClient(trust_env=False) as within:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as within:
         assert (await within.get(site.health)).status_code == 200
 
 
@@ -220,7 +220,7 @@ async def test_nothing_but_models_is_read(
 async def test_it_is_reached_by_tls_that_holds_and_not_otherwise(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with httpx.AsyncClient(trust_env=False) as plain:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as plain:
         with pytest.raises(httpx.TransportError):
             await plain.get(f"http://{site.address}/v2/")
     monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path, "another").file))

@@ -95,7 +95,9 @@ async def constant_load(
 ) -> AsyncIterator[Load]:
     """Under way, and through with some requests, when it is given; at its end all are."""
     load = Load(url=url, body=body, is_right=is_right, rate=rate, refusal=refusal)
-    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+    # On a machine that is too slow for the rate requests wait here, for a connection: nothing of them was sent yet.
+    timeout = httpx.Timeout(PATIENCE, pool=None)
+    async with httpx.AsyncClient(trust_env=False, timeout=timeout) as http:
         asking = asyncio.create_task(load.begin(http))
         try:
             await load.some_more()

@@ -66,7 +66,9 @@ class PlatformStories:
         known = {*FOR, "/console/models", "/console/platform/room", "/console/audit/verification"}
         for role in get_args(Role):
             cookie = {session.COOKIE: await token_of(platform, role)}
-            async with httpx.AsyncClient(base_url=platform.url, cookies=cookie, trust_env=False) as browser:
+            async with httpx.AsyncClient(
+                base_url=platform.url, cookies=cookie, trust_env=False, timeout=60
+            ) as browser:
                 offered = set()
                 for page in pages:
                     text = (await browser.get(page)).text
