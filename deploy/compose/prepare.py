@@ -133,7 +133,8 @@ def role(service: str) -> str:
 
 
 def make_keys() -> None:
-    """A key for each that signs, and for those who check its public half, or what is told of one that was rotated."""
+    """A key for each that signs, and for those who check its public half, or what is told of one that was rotated; and
+    for all of these the secret that makes ids of a provider's people, for good."""
     for what, whose in KEYS.items():
         private = SECRETS / whose / f"{what}.pem"
         key = SigningKey.load_or_create(private)
@@ -141,10 +142,12 @@ def make_keys() -> None:
         told = private.with_suffix(".json")
         if not told.exists():
             write(told, KeySet([key.public]).to_json())
+    people = SECRETS / "gateway" / "people.key"
+    if not people.exists():
+        write(people, secrets.token_hex(32) + "\n")
     for name in CHECKS_TOKENS:
-        write(
-            SECRETS / name / "tokens.json", (SECRETS / "gateway" / "tokens.json").read_text(encoding="utf-8")
-        )
+        for each in ("tokens.json", people.name):
+            write(SECRETS / name / each, (SECRETS / "gateway" / each).read_text(encoding="utf-8"))
     history = (SECRETS / "certifier" / "certificates.json").read_text(encoding="utf-8")
     write(SECRETS / "deployer" / "certificates.json", history)
 

@@ -126,7 +126,7 @@ def secrets_of(
         }
         if name in prepare.CHECKS_TOKENS:
             own["tokens.json"] = keys.told["tokens"]
-        if asked.provider and name != "certifier":
+        if asked.provider:
             own["oidc-person-key"] = person_key
     given["placet-deployer"]["certificates.json"] = keys.told["certificates"]
     owner = with_user(asked.database, prepare.OWNER, passwords["database"][prepare.OWNER])

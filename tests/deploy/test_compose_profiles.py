@@ -1,4 +1,5 @@
-"""The profiles `observability` and `kubernetes`, as Compose reads them: what each adds, and whom that reaches."""
+"""The profiles `observability` and `kubernetes`, and a provider of people, as Compose reads them: what each adds, and
+whom that reaches."""
 
 from __future__ import annotations
 
@@ -15,8 +16,14 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubernetes.aio import client, config
+from placet.builder.settings import BuilderSettings
+from placet.certifier.settings import CertifierSettings
 from placet.deployer.settings import DeployerSettings
 from placet.events.settings import load
+from placet.gateway.settings import GatewaySettings
+from placet.identity import ProviderSettings
+from placet.indexer.settings import IndexerSettings
+from placet.metadata.settings import MetadataSettings
 
 from tests.deploy.compose_stack import RUN, SERVICES, compose_plugin
 from tools import workspace
@@ -34,14 +41,28 @@ A_CLUSTER = {
 }
 """As docs/how-to/run-with-compose.md has them."""
 PAGE = workspace.ROOT / "docs" / "how-to" / "run-with-compose.md"
+A_PROVIDER = {
+    "PLACET_OIDC_ISSUER": "https://login.example.org/realms/risk",
+    "PLACET_OIDC_CLIENT_ID": "placet",
+    "PLACET_OIDC_CLIENT_SECRET_FILE": "client.secret",
+}
+"""As docs/how-to/sign-in-with-a-provider.md has them."""
+TAKE_TOKENS: dict[str, type[ProviderSettings]] = {
+    "gateway": GatewaySettings,
+    "certifier": CertifierSettings,
+    "builder": BuilderSettings,
+    "indexer": IndexerSettings,
+    "deployer": DeployerSettings,
+    "metadata": MetadataSettings,
+}
 
 
 @cache
-def read(*profiles: str, **settings: str) -> dict[str, Any]:
+def read(*profiles: str, inside: Path = workspace.ROOT, **settings: str) -> dict[str, Any]:
     words = [word for profile in profiles for word in ("--profile", profile)]
     done = subprocess.run(
         [compose_plugin(), "compose", "--env-file", "/dev/null", *words, "config", "--format", "json"],
-        cwd=workspace.ROOT,
+        cwd=inside,
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith("PLACET_")},
             **settings,
@@ -108,6 +129,12 @@ def test_who_watches_reaches_what_it_asks() -> None:
 # Models in a cluster.
 
 
+def leading(document: dict[str, Any], service: str) -> set[str]:
+    """The networks of a service that lead outside."""
+    networks = document["services"][service]["networks"]
+    return {name for name in networks if not document["networks"][name].get("internal")}
+
+
 def test_with_a_cluster_one_is_added_and_two_are_on_another_network() -> None:
     plain, clustered = read()["services"], read("kubernetes", **A_CLUSTER)["services"]
     assert clustered.keys() - plain.keys() == {"nodes"}
@@ -120,10 +147,6 @@ def test_with_a_cluster_one_is_added_and_two_are_on_another_network() -> None:
 
 
 def test_who_sends_requests_to_a_cluster_reaches_outside_and_otherwise_nobody_does() -> None:
-    def leading(document: dict[str, Any], service: str) -> set[str]:
-        networks = document["services"][service]["networks"]
-        return {name for name in networks if not document["networks"][name].get("internal")}
-
     for service in ("caddy", "deployer"):
         assert leading(read(), service) == set()
         assert leading(read("kubernetes", **A_CLUSTER), service) == {"cluster"}
@@ -243,3 +266,58 @@ def test_the_page_has_these_settings() -> None:
     """What it says to write into `.env`, with values of its own."""
     (written,) = re.findall(r"^cat >> \.env <<END\n(.*?)^END$", PAGE.read_text(), re.M | re.S)
     assert dict(line.split("=", 1) for line in written.splitlines()).keys() == A_CLUSTER.keys()
+
+
+# A provider of people.
+
+
+@pytest.mark.parametrize("job", ["", "prepare-"])
+@pytest.mark.parametrize("service", TAKE_TOKENS)
+def test_each_service_and_its_job_start_with_a_provider_and_without(
+    service: str, job: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def told(**settings: str) -> ProviderSettings:
+        for name, value in read(**settings)["services"][job + service]["environment"].items():
+            monkeypatch.setenv(name, value)
+        for name, value in {
+            "AMQP_URL": "amqp://broker",
+            "DATABASE_URL": "postgresql://database/placet",
+            "REGISTRY": "http://registry:5000",
+            "BASE_IMAGE": f"bases/model@sha256:{64 * '0'}",
+        }.items():
+            monkeypatch.delenv(f"PLACET_{name}_FILE", raising=False)
+            monkeypatch.setenv(f"PLACET_{name}", value)
+        return load(TAKE_TOKENS[service])
+
+    plain, known = told(), told(**A_PROVIDER, PLACET_OIDC_ROLES_CLAIM="roles")
+    assert (plain.oidc_issuer, plain.oidc_person_key, plain.oidc_roles_claim) == ("", None, "groups")
+    assert known.oidc_issuer == A_PROVIDER["PLACET_OIDC_ISSUER"]
+    assert str(known.oidc_person_key) == "/run/placet/people.key"
+    assert known.oidc_roles_claim == "roles"
+    if isinstance(plain, GatewaySettings) and isinstance(known, GatewaySettings):
+        assert plain.oidc_client_secret_file is None
+        assert str(known.oidc_client_secret_file) == "/run/provider/client.secret"
+
+
+def test_who_checks_tokens_of_a_provider_reaches_it_and_otherwise_nobody_is_let_out() -> None:
+    out = {service for service in SERVICES if leading(read(), service)}
+    assert out == {"gateway", "builder", "metadata"}
+    assert {service for service in SERVICES if leading(read(**A_PROVIDER), service)} == set(SERVICES)
+
+
+def test_the_clients_secret_is_a_file_that_the_gateway_alone_reads() -> None:
+    mounted = {
+        (os.path.basename(volume["source"]), name, volume["target"], volume.get("read_only"))
+        for name, service in read(**A_PROVIDER)["services"].items()
+        for volume in service.get("volumes", [])
+        if volume["source"].endswith("client.secret")
+    }
+    assert mounted == {("client.secret", "gateway", "/run/provider/client.secret", True)}
+
+
+def test_the_page_on_providers_has_these_settings() -> None:
+    page = (workspace.ROOT / "docs" / "how-to" / "sign-in-with-a-provider.md").read_text()
+    (written,) = re.findall(r"^cat >> \.env <<END\n(.*?)^END$", page, re.M | re.S)
+    assert dict(line.split("=", 1) for line in written.splitlines()).items() >= A_PROVIDER.items()

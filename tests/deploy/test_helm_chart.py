@@ -366,7 +366,7 @@ def test_with_a_provider_there_is_one_more_for_those_who_take_its_tokens() -> No
     more = {service: files_of(chart, service) - OWN[service] for service in SERVICES}
     assert more == {
         "gateway": {"oidc-person-key", "oidc-client-secret"},
-        "certifier": set(),
+        "certifier": {"oidc-person-key"},
         "builder": {"oidc-person-key"},
         "indexer": {"oidc-person-key", "notification-token"},
         "deployer": {"oidc-person-key"},
@@ -567,7 +567,7 @@ def test_what_is_asked_for_opens_a_way_for_who_needs_it() -> None:
     more = {name: reached(chart, name) - REACHES[name] for name in REACHES}
     assert more == {
         "gateway": {"git", "provider", "telemetry"},
-        "certifier": {"telemetry"},
+        "certifier": {"provider", "telemetry"},
         "builder": {"provider", "telemetry"},
         "indexer": {"provider", "telemetry"},
         "deployer": {"provider", "telemetry"},
@@ -891,16 +891,6 @@ ONLY_CHART = {
         "API_CA": "compose has it in docker-compose.override.yml",
     },
     "every": {"HTTP_PORT": "of the cluster's Services, too; compose leaves the default"},
-    "oidc": {
-        "OIDC_PERSON_KEY": "a Secret; compose's page on providers has whoever wants one mount it",
-        "OIDC_AUDIENCE": "compose has it in docker-compose.override.yml",
-        "OIDC_ROLES": "compose has it in docker-compose.override.yml",
-        "OIDC_ROLES_CLAIM": "compose has it in docker-compose.override.yml",
-        "OIDC_NAME_CLAIM": "compose has it in docker-compose.override.yml",
-        "OIDC_TEAMS_CLAIM": "compose has it in docker-compose.override.yml",
-        "OIDC_SCOPES": "compose has it in docker-compose.override.yml",
-        "OIDC_CLIENT_SECRET_FILE": "compose has it in docker-compose.override.yml",
-    },
     "builder": {
         "BASE_IMAGE": "the chart is told which base is in the registry",
         "PACKAGE_INDEX": "compose has it in docker-compose.override.yml",
@@ -939,11 +929,9 @@ def test_compose_and_the_chart_tell_services_the_same_but_for_what_is_listed(ser
     }
     known = ("PLACET_", "OTEL_")
     chart = {name for name in told(whole(everything), service) if name.startswith(known)}
-    composed = {name for name in compose_of(service) if service != "certifier" or "OIDC" not in name}
+    composed = set(compose_of(service))
     only_compose = {f"PLACET_{name}" for name in ONLY_COMPOSE.get(service, {})}
-    only_chart = {
-        f"PLACET_{name}" for kind in ("every", "oidc", "tls", service) for name in ONLY_CHART.get(kind, {})
-    }
+    only_chart = {f"PLACET_{name}" for kind in ("every", "tls", service) for name in ONLY_CHART.get(kind, {})}
     assert composed - chart == only_compose
     assert chart - composed <= only_chart
     assert {f"PLACET_{name}" for name in ONLY_CHART.get(service, {})} <= chart - composed
@@ -964,7 +952,8 @@ def compose_of(service: str) -> dict[str, str]:
     """What it is told where nobody set anything."""
     document: dict[str, Any] = yaml.safe_load((workspace.ROOT / "docker-compose.yml").read_text())
     environment: dict[str, str] = document["services"][service]["environment"]
-    return {name: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value)) for name, value in environment.items()}
+    given = {name: re.sub(r"\$\{[A-Z_]+:\+[^}]*\}", "", str(value)) for name, value in environment.items()}
+    return {name: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
 
 
 # What is shown.

@@ -195,5 +195,16 @@ def test_each_who_checks_what_was_signed_knows_the_key_of_who_signs(root: Path) 
     assert "PRIVATE" not in tokens + certificates
 
 
+def test_who_checks_tokens_of_a_provider_makes_the_same_ids_of_its_people(root: Path) -> None:
+    """For good: whatever else is renewed, and for a service whose file was lost."""
+    prepare(root)
+    keys = [root / "secrets" / service / "people.key" for service in SERVICES]
+    (secret,) = {key.read_text() for key in keys}
+    assert len(secret.strip()) == 64
+    (root / "secrets" / "builder" / "people.key").unlink()
+    prepare(root, "secrets", "--renew", "builder")
+    assert {key.read_text() for key in keys} == {secret}
+
+
 def test_what_is_no_service_is_told(root: Path) -> None:
     assert "gatekeeper" in prepare(root, "secrets", "--renew", "gatekeeper", status=2)
