@@ -321,3 +321,54 @@ def test_the_page_on_providers_has_these_settings() -> None:
     page = (workspace.ROOT / "docs" / "how-to" / "sign-in-with-a-provider.md").read_text()
     (written,) = re.findall(r"^cat >> \.env <<END\n(.*?)^END$", page, re.M | re.S)
     assert dict(line.split("=", 1) for line in written.splitlines()).items() >= A_PROVIDER.items()
+
+
+# TLS between its parts.
+
+TLS_PAGE = (workspace.ROOT / "docs" / "how-to" / "use-tls.md").read_text()
+
+
+def test_each_is_told_of_certificates_that_are_mounted_to_it_and_of_nobody_elses(tmp_path: Path) -> None:
+    """Typed as the page says: the authority, a certificate for each, and what Compose is told of them."""
+    _, _, at_first = TLS_PAGE.partition("\n## Try it\n")
+    _, _, here = TLS_PAGE.partition("\n## With Docker Compose\n")
+    for name in ("docker-compose.yml", "deploy"):
+        (tmp_path / name).symlink_to(workspace.ROOT / name)
+    (tmp_path / "docker-compose.override.yml").write_text(here.partition("```yaml\n")[2].partition("```")[0])
+    commands = "".join(text.partition("```sh\n")[2].partition("```")[0] for text in (at_first, here))
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, capture_output=True, check=True)
+
+    services = read(inside=tmp_path)["services"]
+    authority = (tmp_path / "run" / "tls" / "ca.crt").read_text()
+    folders = {}
+    for name in (*SERVICES, "edge"):
+        (folder,) = (
+            Path(each["source"]) for each in services[name]["volumes"] if each["target"] == "/run/tls"
+        )
+        folders[name] = folder
+        told = {
+            key: value
+            for key, value in services[name]["environment"].items()
+            if str(value).startswith("/run/tls/")
+        }
+        assert ("PLACET_EDGE_CERTIFICATE" if name == "edge" else "PLACET_HTTP_TLS_KEY") in told
+        for key, value in told.items():
+            assert (folder / value.removeprefix("/run/tls/")).is_file(), (name, key)
+        for each in folder.iterdir():
+            assert each.stat().st_mode & 0o077 == 0 or "PRIVATE" not in each.read_text(), each
+        assert (folder / "ca.crt").read_text() == authority
+        subprocess.run(
+            ["openssl", "verify", "-CAfile", "ca.crt", "-verify_hostname", name, "tls.crt"],
+            cwd=folder,
+            capture_output=True,
+            check=True,
+        )
+    assert len(set(folders.values())) == len(folders)
+    assert services["gateway"]["environment"]["PLACET_API_INTERNAL_URL"] == "https://edge:8080"
+    assert services["edge"]["healthcheck"] == read()["services"]["edge"]["healthcheck"]
+
+
+def test_the_edge_is_asked_how_it_is_where_it_speaks_no_tls() -> None:
+    """What asks is a wget that, made from Debian's packages, comes to no understanding with HAProxy's TLS."""
+    edge = read()["services"]["edge"]
+    assert edge["healthcheck"]["test"][-1] == f"http://{edge['environment']['PLACET_EDGE_HEALTH']}/edgez"
