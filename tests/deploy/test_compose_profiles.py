@@ -8,6 +8,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -372,3 +374,49 @@ def test_the_edge_is_asked_how_it_is_where_it_speaks_no_tls() -> None:
     """What asks is a wget that, made from Debian's packages, comes to no understanding with HAProxy's TLS."""
     edge = read()["services"]["edge"]
     assert edge["healthcheck"]["test"][-1] == f"http://{edge['environment']['PLACET_EDGE_HEALTH']}/edgez"
+
+
+# What the pages have typed.
+
+
+def typed_in_pages() -> Iterator[tuple[str, str]]:
+    """Each line of a block, with those above it."""
+    for page in sorted((workspace.ROOT / "docs").rglob("*.md")):
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+            lines = block.splitlines()
+            for at, line in enumerate(lines):
+                yield line, "\n".join(lines[:at])
+
+
+def test_a_volume_is_removed_after_every_container_that_has_it() -> None:
+    """A job that is over has its volumes as well, and the engine refuses to remove those."""
+    services = read("observability", "kubernetes", **A_CLUSTER)["services"]
+    removed = 0
+    for line, above in typed_in_pages():
+        if not (found := re.search(r"docker volume rm placet_([a-z-]+)", line)):
+            continue
+        removed += 1
+        have = {
+            name
+            for name, service in services.items()
+            if any(each["source"] == found[1] for each in service.get("volumes", []))
+        }
+        gone = re.findall(r"docker compose rm --stop --force ([a-z -]+)", above)
+        assert have == set(" ".join(gone).split()), line
+    assert removed >= 5
+
+
+def test_a_job_is_given_words_that_it_knows() -> None:
+    known = subprocess.run(
+        [sys.executable, str(workspace.ROOT / "deploy" / "compose" / "prepare.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    words = {
+        found[1]
+        for line, _ in typed_in_pages()
+        if (found := re.search(r"docker compose run --rm [^#]*?\bsecrets ([a-z]+)", line))
+    }
+    assert words == {"secrets", "backup", "restore"}
+    assert all(word in known for word in words)

@@ -867,6 +867,36 @@ def test_haproxy_takes_it_with_tls_within(tmp_path: Path) -> None:
     assert "edge.pem" in refused_by_haproxy(text, environment, tmp_path)
 
 
+# What the pages have typed.
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_that_is_stopped_is_told_of_a_restored_database_by_a_pod_like_its_own(service: str) -> None:
+    page = (workspace.ROOT / "docs" / "how-to" / "restore-a-backup.md").read_text()
+    (words,) = re.findall(r"jq '(.*?)'", page, re.S)
+    deployment = whole(WITHIN).the("Deployment", f"placet-{service}")
+    done = subprocess.run(
+        [sources.program("jq"), words.replace("builder", service)],
+        input=json.dumps(deployment),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pod = json.loads(done.stdout)
+    own = deployment["spec"]["template"]
+    assert pod["metadata"] == {"name": f"placet-{service}-once", "labels": own["metadata"]["labels"]}
+    (container,), (like,) = pod["spec"].pop("containers"), own["spec"]["containers"]
+    without = {key: value for key, value in own["spec"].items() if key != "containers"}
+    assert pod["spec"] == {**without, "restartPolicy": "Never"}
+    assert "command" not in container
+    assert container.pop("args") == ["--begin-epoch"]
+    assert container == {
+        key: value for key, value in like.items() if key not in ("startupProbe", "livenessProbe")
+    }
+    for version in (SUPPORTED[0], SUPPORTED[-1]):
+        kubernetes_validate.validate({**pod, "spec": {**pod["spec"], "containers": [container]}}, version)
+
+
 # Beside docker-compose.yml: one platform.
 
 ONLY_COMPOSE = {

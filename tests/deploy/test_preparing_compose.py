@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,80 @@ def test_who_checks_tokens_of_a_provider_makes_the_same_ids_of_its_people(root: 
     (root / "secrets" / "builder" / "people.key").unlink()
     prepare(root, "secrets", "--renew", "builder")
     assert {key.read_text() for key in keys} == {secret}
+
+
+def kept(root: Path) -> dict[str, tuple[bytes, int, int]]:
+    """What must not be lost: each file, with its owner and its rights."""
+    return {
+        path.relative_to(root).as_posix(): (path.read_bytes(), path.stat().st_uid, path.stat().st_mode)
+        for folder in ("secrets/setup", "secrets/gateway", "secrets/certifier", "secrets/metadata", "volumes")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def empty(folder: Path) -> Path:
+    for name in FOLDERS:
+        (folder / "secrets" / name).mkdir(parents=True)
+    (folder / "volumes" / "registry").mkdir(parents=True)
+    shutil.copytree(DEPLOY / "compose", folder / "placet")
+    shutil.copy(DEPLOY / "rabbitmq" / "definitions.json", folder / "placet")
+    return folder
+
+
+def test_what_was_backed_up_is_the_same_platform_elsewhere(root: Path, tmp_path: Path) -> None:
+    prepare(root)
+    blobs = root / "volumes" / "registry" / "docker"
+    (blobs / "_uploads").mkdir(parents=True)
+    (blobs / "data").write_bytes(bytes(100_000))
+    os.chown(blobs / "data", NOBODY, NOBODY)
+    before, everything = kept(root), {name: text for name, (text, _) in written(root).items()}
+    (blobs / "_uploads" / "half").write_text("is sent again")
+    (root / "secrets" / "metadata" / "checkpoints.last").write_text("signed last")
+    archive = tmp_path / "volumes.tar"
+    prepare(root, "backup", str(archive))
+    assert archive.stat().st_mode & 0o777 == 0o600
+    (root / "secrets" / "metadata" / "checkpoints.last").unlink()
+
+    elsewhere = empty(tmp_path / "elsewhere")
+    prepare(elsewhere, "restore", str(archive))
+    (elsewhere / "secrets" / "metadata" / "checkpoints.last").unlink()
+    assert kept(elsewhere) == before
+    prepare(elsewhere)
+    assert {name: text for name, (text, _) in written(elsewhere).items()} == everything
+
+
+def test_a_platform_that_has_secrets_is_not_overwritten(root: Path, tmp_path: Path) -> None:
+    prepare(root)
+    before = kept(root)
+    other = empty(tmp_path / "other")
+    prepare(other)
+    prepare(other, "backup", str(tmp_path / "volumes.tar"))
+    assert "already" in prepare(root, "restore", str(tmp_path / "volumes.tar"), status=1)
+    assert kept(root) == before
+
+
+def test_the_registry_alone_is_put_back_beside_secrets_that_are_there(root: Path, tmp_path: Path) -> None:
+    prepare(root)
+    (root / "volumes" / "registry" / "blob").write_text("a layer")
+    prepare(root, "backup", str(tmp_path / "volumes.tar"))
+    (root / "volumes" / "registry" / "blob").unlink()
+    prepare(root, "secrets", "--renew", "builder")
+    before = written(root)
+    prepare(root, "restore", "--registry", str(tmp_path / "volumes.tar"))
+    assert (root / "volumes" / "registry" / "blob").read_text() == "a layer"
+    assert written(root) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["secrets/../etc", "secrets/builder/amqp-url", "/secrets/setup/../../etc", "etc"]
+)
+def test_an_archive_that_names_other_places_writes_nothing_there(root: Path, name: str) -> None:
+    archive = root / "volumes.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    assert "nothing that was backed up" in prepare(root, "restore", str(archive), status=1)
+    assert written(root) == {}
 
 
 def test_what_is_no_service_is_told(root: Path) -> None:
