@@ -196,9 +196,11 @@ def make_keys() -> None:
     for all of these the secret that makes ids of a provider's people, for good."""
     for what, whose in KEYS.items():
         private = SECRETS / whose / f"{what}.pem"
-        key = SigningKey.load_or_create(private)
-        os.chown(private, USER, USER)
         told = private.with_suffix(".json")
+        # The first one may have been rotated out, and its private half removed: another would take over.
+        if not told.exists() or private.exists():
+            key = SigningKey.load_or_create(private)
+            os.chown(private, USER, USER)
         if not told.exists():
             write(told, KeySet([key.public]).to_json())
     people = SECRETS / "gateway" / "people.key"

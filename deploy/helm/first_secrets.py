@@ -133,7 +133,7 @@ def secrets_of(
     given["placet-database-owner"] = {"database-url": owner}
     for what, whose in {**prepare.KEYS, "probe": "deployer"}.items():
         given[f"placet-{whose}-keys"] = {f"{what}.pem": keys.pem[what]}
-        if what in ("certificates", "tokens"):
+        if what in prepare.KEYS:
             given[f"placet-{whose}-keys"][f"{what}.json"] = keys.told[what]
     return given
 

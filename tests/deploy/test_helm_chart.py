@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 from placet.events.settings import ProcessSettings, ServiceSettings, load
-from placet.trust import KeySet, SigningKey, own_key
+from placet.trust import KeySet, OwnKeys, SigningKey, own_key
 
 from tests.support.authorities import Authority
 from tests.support.helm import CHART, EXAMPLES, NAMESPACE, Document, Rendered, example, linted, rendered
@@ -430,6 +431,37 @@ def test_a_copied_key_is_taken_by_who_signs_and_survives_a_restart(service: str,
         assert own_key(used).kid == key.kid
         assert (kept / name).stat().st_mode & 0o777 == 0o600
     assert KeySet.from_json(used.with_suffix(".json").read_text()).get(key.kid) is not None
+
+
+@pytest.mark.parametrize("service", ["certifier", "metadata"])
+def test_a_key_that_was_rotated_in_its_secret_signs_when_its_service_starts_again(
+    service: str, tmp_path: Path
+) -> None:
+    """And when the private half of the one before was taken out."""
+    given, kept, folder = (tmp_path / each for each in ("given", "keys", "folder"))
+    for each in (given, kept, folder):
+        each.mkdir()
+    (container,) = pod_of(whole({}), service)["initContainers"]
+    _, _, _, program, *words = container["command"]
+    program = program.replace("/run/given", str(given)).replace("/run/keys", str(kept))
+    used = (folder if len(words) > 1 else kept) / words[0]
+    words = [words[0], *(str(folder) for _ in words[1:])]
+    now = [datetime(2026, 11, 30, tzinfo=UTC)]
+    in_the_secret, in_the_pod = (OwnKeys(path, lambda: now[0]) for path in (given / words[0], used))
+    in_the_secret.begin()
+    run_program(program, words)
+    in_the_pod.begin()
+    before = in_the_pod.active().key.kid
+
+    after = in_the_secret.rotate(at=now[0], why="scheduled").kid
+    now[0] += timedelta(minutes=1)
+    for _ in range(2):
+        run_program(program, words)
+        in_the_pod.begin()
+        assert in_the_pod.active().key.kid == after != before
+        assert [each.kid for each in in_the_pod.history()] == [before, after]
+        (given / words[0]).unlink(missing_ok=True)
+        (kept / words[0]).unlink(missing_ok=True)
 
 
 def test_a_key_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from placet.trust import KeySet
+from placet.trust import KeyHistory, KeySet, OwnKeys
 
 from tools import workspace
 
@@ -194,6 +195,21 @@ def test_each_who_checks_what_was_signed_knows_the_key_of_who_signs(root: Path) 
     certificates = (root / "secrets" / "certifier" / "certificates.json").read_text()
     assert (root / "secrets" / "deployer" / "certificates.json").read_text() == certificates
     assert "PRIVATE" not in tokens + certificates
+
+
+def test_a_key_that_was_rotated_out_and_removed_is_not_followed_by_one_that_nobody_asked_for(
+    root: Path,
+) -> None:
+    """As the page on keys has it; who checks is told of the history."""
+    prepare(root)
+    first = root / "secrets" / "certifier" / "certificates.pem"
+    keys = OwnKeys(first, lambda: datetime(2026, 11, 30, tzinfo=UTC))
+    following = keys.rotate(at=datetime(2026, 11, 30, tzinfo=UTC), why="scheduled")
+    first.unlink()
+    prepare(root)
+    assert not first.exists()
+    told = KeyHistory.from_json((root / "secrets" / "deployer" / "certificates.json").read_bytes())
+    assert [each.kid for each in told][1:] == [following.kid]
 
 
 def test_who_checks_tokens_of_a_provider_makes_the_same_ids_of_its_people(root: Path) -> None:
