@@ -3,6 +3,8 @@
     python3 prepare.py secrets                   # what is not there yet, a folder for each of them
     python3 prepare.py secrets --renew builder   # another password for one service, or for `nodes`, everywhere
     python3 prepare.py roles                     # in PostgreSQL: who owns the tables, and who works with them
+    python3 prepare.py backup volumes.tar        # what must not be lost and is in no database
+    python3 prepare.py restore volumes.tar       # into empty volumes
 
 Each may be run again, and changes nothing that is there. The folders are volumes, of which each container has its own
 alone; only what is needed for making them, the passwords in one place, is kept beside, for this program.
@@ -18,7 +20,9 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sys
+import tarfile
 from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -46,6 +50,9 @@ REGISTRY = "http://{name}:{password}@registry:5000"
 KEYS = {"certificates": "certifier", "checkpoints": "metadata", "tokens": "gateway"}
 """What is signed, and who signs it."""
 CHECKS_TOKENS = ("certifier", "builder", "indexer", "deployer", "metadata")
+BACKED_UP = (*(SECRETS / each for each in ("setup", *dict.fromkeys(KEYS.values()))), VOLUMES / "registry")
+UPLOADS = "_uploads"
+"""Of the registry: what is on its way, and is sent again."""
 BCRYPT_COST = 5
 """The least that there is: these passwords cannot be guessed, and the registry checks one with each request."""
 
@@ -60,11 +67,23 @@ def main(arguments: list[str]) -> int:
         "--renew", metavar="SERVICE", choices=(*SERVICES, PULLS), help="another password for it"
     )
     verbs.add_parser("roles", help="make the database's roles, or give them their passwords")
+    backing_up = verbs.add_parser("backup", help="write keys, passwords and the registry into a tar")
+    restoring = verbs.add_parser("restore", help="read that into volumes that are empty")
+    restoring.add_argument(
+        "--registry", action="store_true", help="the registry alone, into the platform that is here"
+    )
+    for each in (backing_up, restoring):
+        each.add_argument("file", metavar="FILE", type=Path)
     asked = parser.parse_args(arguments)
-    if asked.verb == "secrets":
-        make_secrets(asked.renew)
-    else:
-        asyncio.run(make_roles(known_passwords()))
+    match asked.verb:
+        case "secrets":
+            make_secrets(asked.renew)
+        case "roles":
+            asyncio.run(make_roles(known_passwords()))
+        case "backup":
+            back_up(asked.file)
+        case "restore":
+            restore(asked.file, registry=asked.registry)
     return 0
 
 
@@ -103,6 +122,46 @@ def make_secrets(renew: str | None = None) -> None:
         os.chown(volume, USER, USER)
 
 
+def back_up(file: Path) -> None:
+    """While the platform runs: what the registry keeps is there whole or not at all."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise SystemExit(f"{file} is there already; name another file") from None
+    with os.fdopen(descriptor, "wb") as to, tarfile.open(fileobj=to, mode="w|") as tar:
+        for folder in BACKED_UP:
+            for path in (folder, *sorted(folder.rglob("*"))):
+                if UPLOADS not in path.parts:
+                    tar.add(path, path.relative_to(ROOT).as_posix(), recursive=False)
+
+
+def restore(source: Path, *, registry: bool = False) -> None:
+    """With the owners and rights that they had. Raises SystemExit where a platform has its secrets here, unless it is
+    the registry alone that is wanted, which keeps what it has besides."""
+    if known_passwords() and not registry:
+        raise SystemExit(
+            "the secrets of a platform are here already, and would be lost: nothing was restored"
+            "\n  fix: `docker compose down --volumes`, if nothing of it is needed; or another PLACET_NAME"
+        )
+    with tarfile.open(source) as tar:
+        for member in tar:
+            path = ROOT / member.name
+            if not any(path.is_relative_to(folder) for folder in BACKED_UP) or ".." in path.parts:
+                raise SystemExit(f"{member.name} is nothing that was backed up here")
+            if registry and not path.is_relative_to(VOLUMES):
+                continue
+            content = tar.extractfile(member)
+            if member.isdir():
+                path.mkdir(exist_ok=True)
+            elif content is not None and member.isfile():
+                with path.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+            else:
+                raise SystemExit(f"{member.name} is neither a file nor a folder")
+            os.chown(path, member.uid, member.gid)
+            path.chmod(member.mode)
+
+
 def new_passwords(known: Passwords | None = None, renew: str | None = None) -> Passwords:
     """Those that are known, but for one service's, and those that are missing."""
     passwords = {kind: dict(kept) for kind, kept in (known or {}).items()}
@@ -133,18 +192,23 @@ def role(service: str) -> str:
 
 
 def make_keys() -> None:
-    """A key for each that signs, and for those who check its public half, or what is told of one that was rotated."""
+    """A key for each that signs, and for those who check its public half, or what is told of one that was rotated; and
+    for all of these the secret that makes ids of a provider's people, for good."""
     for what, whose in KEYS.items():
         private = SECRETS / whose / f"{what}.pem"
-        key = SigningKey.load_or_create(private)
-        os.chown(private, USER, USER)
         told = private.with_suffix(".json")
+        # The first one may have been rotated out, and its private half removed: another would take over.
+        if not told.exists() or private.exists():
+            key = SigningKey.load_or_create(private)
+            os.chown(private, USER, USER)
         if not told.exists():
             write(told, KeySet([key.public]).to_json())
+    people = SECRETS / "gateway" / "people.key"
+    if not people.exists():
+        write(people, secrets.token_hex(32) + "\n")
     for name in CHECKS_TOKENS:
-        write(
-            SECRETS / name / "tokens.json", (SECRETS / "gateway" / "tokens.json").read_text(encoding="utf-8")
-        )
+        for each in ("tokens.json", people.name):
+            write(SECRETS / name / each, (SECRETS / "gateway" / each).read_text(encoding="utf-8"))
     history = (SECRETS / "certifier" / "certificates.json").read_text(encoding="utf-8")
     write(SECRETS / "deployer" / "certificates.json", history)
 

@@ -126,14 +126,14 @@ def secrets_of(
         }
         if name in prepare.CHECKS_TOKENS:
             own["tokens.json"] = keys.told["tokens"]
-        if asked.provider and name != "certifier":
+        if asked.provider:
             own["oidc-person-key"] = person_key
     given["placet-deployer"]["certificates.json"] = keys.told["certificates"]
     owner = with_user(asked.database, prepare.OWNER, passwords["database"][prepare.OWNER])
     given["placet-database-owner"] = {"database-url": owner}
     for what, whose in {**prepare.KEYS, "probe": "deployer"}.items():
         given[f"placet-{whose}-keys"] = {f"{what}.pem": keys.pem[what]}
-        if what in ("certificates", "tokens"):
+        if what in prepare.KEYS:
             given[f"placet-{whose}-keys"][f"{what}.json"] = keys.told[what]
     return given
 

@@ -412,6 +412,8 @@ def planted_by(secrets: Mapping[str, tuple[str, int]]) -> dict[str, str]:
     for path, (text, _) in secrets.items():
         if "PRIVATE KEY" in text:
             planted[path] = text.splitlines()[1]
+        elif path.endswith("/people.key"):
+            planted[path] = text.strip()
     return planted
 
 

@@ -1,4 +1,5 @@
-"""The profiles `observability` and `kubernetes`, as Compose reads them: what each adds, and whom that reaches."""
+"""The profiles `observability` and `kubernetes`, and a provider of people, as Compose reads them: what each adds, and
+whom that reaches."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,14 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubernetes.aio import client, config
+from placet.builder.settings import BuilderSettings
+from placet.certifier.settings import CertifierSettings
 from placet.deployer.settings import DeployerSettings
 from placet.events.settings import load
+from placet.gateway.settings import GatewaySettings
+from placet.identity import ProviderSettings
+from placet.indexer.settings import IndexerSettings
+from placet.metadata.settings import MetadataSettings
 
 from tests.deploy.compose_stack import RUN, SERVICES, compose_plugin
 from tools import workspace
@@ -34,14 +43,28 @@ A_CLUSTER = {
 }
 """As docs/how-to/run-with-compose.md has them."""
 PAGE = workspace.ROOT / "docs" / "how-to" / "run-with-compose.md"
+A_PROVIDER = {
+    "PLACET_OIDC_ISSUER": "https://login.example.org/realms/risk",
+    "PLACET_OIDC_CLIENT_ID": "placet",
+    "PLACET_OIDC_CLIENT_SECRET_FILE": "client.secret",
+}
+"""As docs/how-to/sign-in-with-a-provider.md has them."""
+TAKE_TOKENS: dict[str, type[ProviderSettings]] = {
+    "gateway": GatewaySettings,
+    "certifier": CertifierSettings,
+    "builder": BuilderSettings,
+    "indexer": IndexerSettings,
+    "deployer": DeployerSettings,
+    "metadata": MetadataSettings,
+}
 
 
 @cache
-def read(*profiles: str, **settings: str) -> dict[str, Any]:
+def read(*profiles: str, inside: Path = workspace.ROOT, **settings: str) -> dict[str, Any]:
     words = [word for profile in profiles for word in ("--profile", profile)]
     done = subprocess.run(
         [compose_plugin(), "compose", "--env-file", "/dev/null", *words, "config", "--format", "json"],
-        cwd=workspace.ROOT,
+        cwd=inside,
         env={
             **{key: value for key, value in os.environ.items() if not key.startswith("PLACET_")},
             **settings,
@@ -108,6 +131,12 @@ def test_who_watches_reaches_what_it_asks() -> None:
 # Models in a cluster.
 
 
+def leading(document: dict[str, Any], service: str) -> set[str]:
+    """The networks of a service that lead outside."""
+    networks = document["services"][service]["networks"]
+    return {name for name in networks if not document["networks"][name].get("internal")}
+
+
 def test_with_a_cluster_one_is_added_and_two_are_on_another_network() -> None:
     plain, clustered = read()["services"], read("kubernetes", **A_CLUSTER)["services"]
     assert clustered.keys() - plain.keys() == {"nodes"}
@@ -120,10 +149,6 @@ def test_with_a_cluster_one_is_added_and_two_are_on_another_network() -> None:
 
 
 def test_who_sends_requests_to_a_cluster_reaches_outside_and_otherwise_nobody_does() -> None:
-    def leading(document: dict[str, Any], service: str) -> set[str]:
-        networks = document["services"][service]["networks"]
-        return {name for name in networks if not document["networks"][name].get("internal")}
-
     for service in ("caddy", "deployer"):
         assert leading(read(), service) == set()
         assert leading(read("kubernetes", **A_CLUSTER), service) == {"cluster"}
@@ -243,3 +268,155 @@ def test_the_page_has_these_settings() -> None:
     """What it says to write into `.env`, with values of its own."""
     (written,) = re.findall(r"^cat >> \.env <<END\n(.*?)^END$", PAGE.read_text(), re.M | re.S)
     assert dict(line.split("=", 1) for line in written.splitlines()).keys() == A_CLUSTER.keys()
+
+
+# A provider of people.
+
+
+@pytest.mark.parametrize("job", ["", "prepare-"])
+@pytest.mark.parametrize("service", TAKE_TOKENS)
+def test_each_service_and_its_job_start_with_a_provider_and_without(
+    service: str, job: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def told(**settings: str) -> ProviderSettings:
+        for name, value in read(**settings)["services"][job + service]["environment"].items():
+            monkeypatch.setenv(name, value)
+        for name, value in {
+            "AMQP_URL": "amqp://broker",
+            "DATABASE_URL": "postgresql://database/placet",
+            "REGISTRY": "http://registry:5000",
+            "BASE_IMAGE": f"bases/model@sha256:{64 * '0'}",
+        }.items():
+            monkeypatch.delenv(f"PLACET_{name}_FILE", raising=False)
+            monkeypatch.setenv(f"PLACET_{name}", value)
+        return load(TAKE_TOKENS[service])
+
+    plain, known = told(), told(**A_PROVIDER, PLACET_OIDC_ROLES_CLAIM="roles")
+    assert (plain.oidc_issuer, plain.oidc_person_key, plain.oidc_roles_claim) == ("", None, "groups")
+    assert known.oidc_issuer == A_PROVIDER["PLACET_OIDC_ISSUER"]
+    assert str(known.oidc_person_key) == "/run/placet/people.key"
+    assert known.oidc_roles_claim == "roles"
+    if isinstance(plain, GatewaySettings) and isinstance(known, GatewaySettings):
+        assert plain.oidc_client_secret_file is None
+        assert str(known.oidc_client_secret_file) == "/run/provider/client.secret"
+
+
+def test_who_checks_tokens_of_a_provider_reaches_it_and_otherwise_nobody_is_let_out() -> None:
+    out = {service for service in SERVICES if leading(read(), service)}
+    assert out == {"gateway", "builder", "metadata"}
+    assert {service for service in SERVICES if leading(read(**A_PROVIDER), service)} == set(SERVICES)
+
+
+def test_the_clients_secret_is_a_file_that_the_gateway_alone_reads() -> None:
+    mounted = {
+        (os.path.basename(volume["source"]), name, volume["target"], volume.get("read_only"))
+        for name, service in read(**A_PROVIDER)["services"].items()
+        for volume in service.get("volumes", [])
+        if volume["source"].endswith("client.secret")
+    }
+    assert mounted == {("client.secret", "gateway", "/run/provider/client.secret", True)}
+
+
+def test_the_page_on_providers_has_these_settings() -> None:
+    page = (workspace.ROOT / "docs" / "how-to" / "sign-in-with-a-provider.md").read_text()
+    (written,) = re.findall(r"^cat >> \.env <<END\n(.*?)^END$", page, re.M | re.S)
+    assert dict(line.split("=", 1) for line in written.splitlines()).items() >= A_PROVIDER.items()
+
+
+# TLS between its parts.
+
+TLS_PAGE = (workspace.ROOT / "docs" / "how-to" / "use-tls.md").read_text()
+
+
+def test_each_is_told_of_certificates_that_are_mounted_to_it_and_of_nobody_elses(tmp_path: Path) -> None:
+    """Typed as the page says: the authority, a certificate for each, and what Compose is told of them."""
+    _, _, at_first = TLS_PAGE.partition("\n## Try it\n")
+    _, _, here = TLS_PAGE.partition("\n## With Docker Compose\n")
+    for name in ("docker-compose.yml", "deploy"):
+        (tmp_path / name).symlink_to(workspace.ROOT / name)
+    (tmp_path / "docker-compose.override.yml").write_text(here.partition("```yaml\n")[2].partition("```")[0])
+    commands = "".join(text.partition("```sh\n")[2].partition("```")[0] for text in (at_first, here))
+    subprocess.run(["bash", "-euc", commands], cwd=tmp_path, capture_output=True, check=True)
+
+    services = read(inside=tmp_path)["services"]
+    authority = (tmp_path / "run" / "tls" / "ca.crt").read_text()
+    folders = {}
+    for name in (*SERVICES, "edge"):
+        (folder,) = (
+            Path(each["source"]) for each in services[name]["volumes"] if each["target"] == "/run/tls"
+        )
+        folders[name] = folder
+        told = {
+            key: value
+            for key, value in services[name]["environment"].items()
+            if str(value).startswith("/run/tls/")
+        }
+        assert ("PLACET_EDGE_CERTIFICATE" if name == "edge" else "PLACET_HTTP_TLS_KEY") in told
+        for key, value in told.items():
+            assert (folder / value.removeprefix("/run/tls/")).is_file(), (name, key)
+        for each in folder.iterdir():
+            assert each.stat().st_mode & 0o077 == 0 or "PRIVATE" not in each.read_text(), each
+        assert (folder / "ca.crt").read_text() == authority
+        subprocess.run(
+            ["openssl", "verify", "-CAfile", "ca.crt", "-verify_hostname", name, "tls.crt"],
+            cwd=folder,
+            capture_output=True,
+            check=True,
+        )
+    assert len(set(folders.values())) == len(folders)
+    assert services["gateway"]["environment"]["PLACET_API_INTERNAL_URL"] == "https://edge:8080"
+    assert services["edge"]["healthcheck"] == read()["services"]["edge"]["healthcheck"]
+
+
+def test_the_edge_is_asked_how_it_is_where_it_speaks_no_tls() -> None:
+    """What asks is a wget that, made from Debian's packages, comes to no understanding with HAProxy's TLS."""
+    edge = read()["services"]["edge"]
+    assert edge["healthcheck"]["test"][-1] == f"http://{edge['environment']['PLACET_EDGE_HEALTH']}/edgez"
+
+
+# What the pages have typed.
+
+
+def typed_in_pages() -> Iterator[tuple[str, str]]:
+    """Each line of a block, with those above it."""
+    for page in sorted((workspace.ROOT / "docs").rglob("*.md")):
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+            lines = block.splitlines()
+            for at, line in enumerate(lines):
+                yield line, "\n".join(lines[:at])
+
+
+def test_a_volume_is_removed_after_every_container_that_has_it() -> None:
+    """A job that is over has its volumes as well, and the engine refuses to remove those."""
+    services = read("observability", "kubernetes", **A_CLUSTER)["services"]
+    removed = 0
+    for line, above in typed_in_pages():
+        if not (found := re.search(r"docker volume rm placet_([a-z-]+)", line)):
+            continue
+        removed += 1
+        have = {
+            name
+            for name, service in services.items()
+            if any(each["source"] == found[1] for each in service.get("volumes", []))
+        }
+        gone = re.findall(r"docker compose rm --stop --force ([a-z -]+)", above)
+        assert have == set(" ".join(gone).split()), line
+    assert removed >= 5
+
+
+def test_a_job_is_given_words_that_it_knows() -> None:
+    known = subprocess.run(
+        [sys.executable, str(workspace.ROOT / "deploy" / "compose" / "prepare.py"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    words = {
+        found[1]
+        for line, _ in typed_in_pages()
+        if (found := re.search(r"docker compose run --rm [^#]*?\bsecrets ([a-z]+)", line))
+    }
+    assert words == {"secrets", "backup", "restore"}
+    assert all(word in known for word in words)

@@ -110,10 +110,7 @@ def test_who_checks_knows_who_signs(folder: Path, tmp_path: Path) -> None:
         assert SigningKey.load(file).kid in KeySet.from_json(told)
         checked_by = {each for each, keys in made.items() if f"{what}.json" in keys} - {f"placet-{name}-keys"}
         assert {made[each][f"{what}.json"] for each in checked_by} == {told}
-    assert (
-        len({made[f"placet-{each}"]["oidc-person-key"] for each in workspace.SERVICES if each != "certifier"})
-        == 1
-    )
+    assert len({made[f"placet-{each}"]["oidc-person-key"] for each in workspace.SERVICES}) == 1
 
 
 def test_the_brokers_users_have_the_passwords_of_the_services(folder: Path) -> None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 from placet.events.settings import ProcessSettings, ServiceSettings, load
-from placet.trust import KeySet, SigningKey, own_key
+from placet.trust import KeySet, OwnKeys, SigningKey, own_key
 
 from tests.support.authorities import Authority
 from tests.support.helm import CHART, EXAMPLES, NAMESPACE, Document, Rendered, example, linted, rendered
@@ -366,7 +367,7 @@ def test_with_a_provider_there_is_one_more_for_those_who_take_its_tokens() -> No
     more = {service: files_of(chart, service) - OWN[service] for service in SERVICES}
     assert more == {
         "gateway": {"oidc-person-key", "oidc-client-secret"},
-        "certifier": set(),
+        "certifier": {"oidc-person-key"},
         "builder": {"oidc-person-key"},
         "indexer": {"oidc-person-key", "notification-token"},
         "deployer": {"oidc-person-key"},
@@ -430,6 +431,37 @@ def test_a_copied_key_is_taken_by_who_signs_and_survives_a_restart(service: str,
         assert own_key(used).kid == key.kid
         assert (kept / name).stat().st_mode & 0o777 == 0o600
     assert KeySet.from_json(used.with_suffix(".json").read_text()).get(key.kid) is not None
+
+
+@pytest.mark.parametrize("service", ["certifier", "metadata"])
+def test_a_key_that_was_rotated_in_its_secret_signs_when_its_service_starts_again(
+    service: str, tmp_path: Path
+) -> None:
+    """And when the private half of the one before was taken out."""
+    given, kept, folder = (tmp_path / each for each in ("given", "keys", "folder"))
+    for each in (given, kept, folder):
+        each.mkdir()
+    (container,) = pod_of(whole({}), service)["initContainers"]
+    _, _, _, program, *words = container["command"]
+    program = program.replace("/run/given", str(given)).replace("/run/keys", str(kept))
+    used = (folder if len(words) > 1 else kept) / words[0]
+    words = [words[0], *(str(folder) for _ in words[1:])]
+    now = [datetime(2026, 11, 30, tzinfo=UTC)]
+    in_the_secret, in_the_pod = (OwnKeys(path, lambda: now[0]) for path in (given / words[0], used))
+    in_the_secret.begin()
+    run_program(program, words)
+    in_the_pod.begin()
+    before = in_the_pod.active().key.kid
+
+    after = in_the_secret.rotate(at=now[0], why="scheduled").kid
+    now[0] += timedelta(minutes=1)
+    for _ in range(2):
+        run_program(program, words)
+        in_the_pod.begin()
+        assert in_the_pod.active().key.kid == after != before
+        assert [each.kid for each in in_the_pod.history()] == [before, after]
+        (given / words[0]).unlink(missing_ok=True)
+        (kept / words[0]).unlink(missing_ok=True)
 
 
 def test_a_key_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -567,7 +599,7 @@ def test_what_is_asked_for_opens_a_way_for_who_needs_it() -> None:
     more = {name: reached(chart, name) - REACHES[name] for name in REACHES}
     assert more == {
         "gateway": {"git", "provider", "telemetry"},
-        "certifier": {"telemetry"},
+        "certifier": {"provider", "telemetry"},
         "builder": {"provider", "telemetry"},
         "indexer": {"provider", "telemetry"},
         "deployer": {"provider", "telemetry"},
@@ -867,6 +899,36 @@ def test_haproxy_takes_it_with_tls_within(tmp_path: Path) -> None:
     assert "edge.pem" in refused_by_haproxy(text, environment, tmp_path)
 
 
+# What the pages have typed.
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_that_is_stopped_is_told_of_a_restored_database_by_a_pod_like_its_own(service: str) -> None:
+    page = (workspace.ROOT / "docs" / "how-to" / "restore-a-backup.md").read_text()
+    (words,) = re.findall(r"jq '(.*?)'", page, re.S)
+    deployment = whole(WITHIN).the("Deployment", f"placet-{service}")
+    done = subprocess.run(
+        [sources.program("jq"), words.replace("builder", service)],
+        input=json.dumps(deployment),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pod = json.loads(done.stdout)
+    own = deployment["spec"]["template"]
+    assert pod["metadata"] == {"name": f"placet-{service}-once", "labels": own["metadata"]["labels"]}
+    (container,), (like,) = pod["spec"].pop("containers"), own["spec"]["containers"]
+    without = {key: value for key, value in own["spec"].items() if key != "containers"}
+    assert pod["spec"] == {**without, "restartPolicy": "Never"}
+    assert "command" not in container
+    assert container.pop("args") == ["--begin-epoch"]
+    assert container == {
+        key: value for key, value in like.items() if key not in ("startupProbe", "livenessProbe")
+    }
+    for version in (SUPPORTED[0], SUPPORTED[-1]):
+        kubernetes_validate.validate({**pod, "spec": {**pod["spec"], "containers": [container]}}, version)
+
+
 # Beside docker-compose.yml: one platform.
 
 ONLY_COMPOSE = {
@@ -891,16 +953,6 @@ ONLY_CHART = {
         "API_CA": "compose has it in docker-compose.override.yml",
     },
     "every": {"HTTP_PORT": "of the cluster's Services, too; compose leaves the default"},
-    "oidc": {
-        "OIDC_PERSON_KEY": "a Secret; compose's page on providers has whoever wants one mount it",
-        "OIDC_AUDIENCE": "compose has it in docker-compose.override.yml",
-        "OIDC_ROLES": "compose has it in docker-compose.override.yml",
-        "OIDC_ROLES_CLAIM": "compose has it in docker-compose.override.yml",
-        "OIDC_NAME_CLAIM": "compose has it in docker-compose.override.yml",
-        "OIDC_TEAMS_CLAIM": "compose has it in docker-compose.override.yml",
-        "OIDC_SCOPES": "compose has it in docker-compose.override.yml",
-        "OIDC_CLIENT_SECRET_FILE": "compose has it in docker-compose.override.yml",
-    },
     "builder": {
         "BASE_IMAGE": "the chart is told which base is in the registry",
         "PACKAGE_INDEX": "compose has it in docker-compose.override.yml",
@@ -939,11 +991,9 @@ def test_compose_and_the_chart_tell_services_the_same_but_for_what_is_listed(ser
     }
     known = ("PLACET_", "OTEL_")
     chart = {name for name in told(whole(everything), service) if name.startswith(known)}
-    composed = {name for name in compose_of(service) if service != "certifier" or "OIDC" not in name}
+    composed = set(compose_of(service))
     only_compose = {f"PLACET_{name}" for name in ONLY_COMPOSE.get(service, {})}
-    only_chart = {
-        f"PLACET_{name}" for kind in ("every", "oidc", "tls", service) for name in ONLY_CHART.get(kind, {})
-    }
+    only_chart = {f"PLACET_{name}" for kind in ("every", "tls", service) for name in ONLY_CHART.get(kind, {})}
     assert composed - chart == only_compose
     assert chart - composed <= only_chart
     assert {f"PLACET_{name}" for name in ONLY_CHART.get(service, {})} <= chart - composed
@@ -964,7 +1014,8 @@ def compose_of(service: str) -> dict[str, str]:
     """What it is told where nobody set anything."""
     document: dict[str, Any] = yaml.safe_load((workspace.ROOT / "docker-compose.yml").read_text())
     environment: dict[str, str] = document["services"][service]["environment"]
-    return {name: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", str(value)) for name, value in environment.items()}
+    given = {name: re.sub(r"\$\{[A-Z_]+:\+[^}]*\}", "", str(value)) for name, value in environment.items()}
+    return {name: re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
 
 
 # What is shown.

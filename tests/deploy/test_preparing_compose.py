@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from placet.trust import KeySet
+from placet.trust import KeyHistory, KeySet, OwnKeys
 
 from tools import workspace
 
@@ -193,6 +195,106 @@ def test_each_who_checks_what_was_signed_knows_the_key_of_who_signs(root: Path) 
     certificates = (root / "secrets" / "certifier" / "certificates.json").read_text()
     assert (root / "secrets" / "deployer" / "certificates.json").read_text() == certificates
     assert "PRIVATE" not in tokens + certificates
+
+
+def test_a_key_that_was_rotated_out_and_removed_is_not_followed_by_one_that_nobody_asked_for(
+    root: Path,
+) -> None:
+    """As the page on keys has it; who checks is told of the history."""
+    prepare(root)
+    first = root / "secrets" / "certifier" / "certificates.pem"
+    keys = OwnKeys(first, lambda: datetime(2026, 11, 30, tzinfo=UTC))
+    following = keys.rotate(at=datetime(2026, 11, 30, tzinfo=UTC), why="scheduled")
+    first.unlink()
+    prepare(root)
+    assert not first.exists()
+    told = KeyHistory.from_json((root / "secrets" / "deployer" / "certificates.json").read_bytes())
+    assert [each.kid for each in told][1:] == [following.kid]
+
+
+def test_who_checks_tokens_of_a_provider_makes_the_same_ids_of_its_people(root: Path) -> None:
+    """For good: whatever else is renewed, and for a service whose file was lost."""
+    prepare(root)
+    keys = [root / "secrets" / service / "people.key" for service in SERVICES]
+    (secret,) = {key.read_text() for key in keys}
+    assert len(secret.strip()) == 64
+    (root / "secrets" / "builder" / "people.key").unlink()
+    prepare(root, "secrets", "--renew", "builder")
+    assert {key.read_text() for key in keys} == {secret}
+
+
+def kept(root: Path) -> dict[str, tuple[bytes, int, int]]:
+    """What must not be lost: each file, with its owner and its rights."""
+    return {
+        path.relative_to(root).as_posix(): (path.read_bytes(), path.stat().st_uid, path.stat().st_mode)
+        for folder in ("secrets/setup", "secrets/gateway", "secrets/certifier", "secrets/metadata", "volumes")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def empty(folder: Path) -> Path:
+    for name in FOLDERS:
+        (folder / "secrets" / name).mkdir(parents=True)
+    (folder / "volumes" / "registry").mkdir(parents=True)
+    shutil.copytree(DEPLOY / "compose", folder / "placet")
+    shutil.copy(DEPLOY / "rabbitmq" / "definitions.json", folder / "placet")
+    return folder
+
+
+def test_what_was_backed_up_is_the_same_platform_elsewhere(root: Path, tmp_path: Path) -> None:
+    prepare(root)
+    blobs = root / "volumes" / "registry" / "docker"
+    (blobs / "_uploads").mkdir(parents=True)
+    (blobs / "data").write_bytes(bytes(100_000))
+    os.chown(blobs / "data", NOBODY, NOBODY)
+    before, everything = kept(root), {name: text for name, (text, _) in written(root).items()}
+    (blobs / "_uploads" / "half").write_text("is sent again")
+    (root / "secrets" / "metadata" / "checkpoints.last").write_text("signed last")
+    archive = tmp_path / "volumes.tar"
+    prepare(root, "backup", str(archive))
+    assert archive.stat().st_mode & 0o777 == 0o600
+    (root / "secrets" / "metadata" / "checkpoints.last").unlink()
+
+    elsewhere = empty(tmp_path / "elsewhere")
+    prepare(elsewhere, "restore", str(archive))
+    (elsewhere / "secrets" / "metadata" / "checkpoints.last").unlink()
+    assert kept(elsewhere) == before
+    prepare(elsewhere)
+    assert {name: text for name, (text, _) in written(elsewhere).items()} == everything
+
+
+def test_a_platform_that_has_secrets_is_not_overwritten(root: Path, tmp_path: Path) -> None:
+    prepare(root)
+    before = kept(root)
+    other = empty(tmp_path / "other")
+    prepare(other)
+    prepare(other, "backup", str(tmp_path / "volumes.tar"))
+    assert "already" in prepare(root, "restore", str(tmp_path / "volumes.tar"), status=1)
+    assert kept(root) == before
+
+
+def test_the_registry_alone_is_put_back_beside_secrets_that_are_there(root: Path, tmp_path: Path) -> None:
+    prepare(root)
+    (root / "volumes" / "registry" / "blob").write_text("a layer")
+    prepare(root, "backup", str(tmp_path / "volumes.tar"))
+    (root / "volumes" / "registry" / "blob").unlink()
+    prepare(root, "secrets", "--renew", "builder")
+    before = written(root)
+    prepare(root, "restore", "--registry", str(tmp_path / "volumes.tar"))
+    assert (root / "volumes" / "registry" / "blob").read_text() == "a layer"
+    assert written(root) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["secrets/../etc", "secrets/builder/amqp-url", "/secrets/setup/../../etc", "etc"]
+)
+def test_an_archive_that_names_other_places_writes_nothing_there(root: Path, name: str) -> None:
+    archive = root / "volumes.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.addfile(tarfile.TarInfo(name))
+    assert "nothing that was backed up" in prepare(root, "restore", str(archive), status=1)
+    assert written(root) == {}
 
 
 def test_what_is_no_service_is_told(root: Path) -> None:

@@ -52,11 +52,6 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{- define "placet.takesTokensOfAProvider" -}}
-{{- $root := index . 0 -}}
-{{- if and $root.Values.oidc.issuer (ne (index . 1) "certifier") -}}yes{{- end -}}
-{{- end }}
-
 {{/* How many of it there are to be at least. */}}
 {{- define "placet.replicas" -}}
 {{- $own := index (index . 0).Values (index . 1) -}}

@@ -22,7 +22,7 @@ PLACET_HTTP_TLS_KEY: /run/tls/tls.key
 PLACET_HTTP_TLS_CLIENT_CA: /run/tls/ca.crt
 {{- end }}
 {{- end }}
-{{- if include "placet.takesTokensOfAProvider" . }}
+{{- if $v.oidc.issuer }}
 PLACET_OIDC_ISSUER: {{ $v.oidc.issuer | quote }}
 PLACET_OIDC_CLIENT_ID: {{ $v.oidc.clientId | quote }}
 PLACET_OIDC_PERSON_KEY: /run/placet/oidc-person-key
@@ -116,7 +116,7 @@ PLACET_WITNESSES: /run/witnesses/witnesses
 {{- $items := dict "amqp-url" $keys.amqpUrl "database-url" $keys.databaseUrl "registry-url" $keys.registryUrl -}}
 {{- if ne $name "gateway" }}{{ $_ := set $items "tokens.json" $keys.tokenKeys }}{{ end -}}
 {{- if eq $name "deployer" }}{{ $_ := set $items "certificates.json" $keys.certifierKeys }}{{ end -}}
-{{- if include "placet.takesTokensOfAProvider" . }}{{ $_ := set $items "oidc-person-key" $keys.oidcPersonKey }}{{ end -}}
+{{- if $root.Values.oidc.issuer }}{{ $_ := set $items "oidc-person-key" $keys.oidcPersonKey }}{{ end -}}
 {{- if and (eq $name "gateway") $root.Values.oidc.issuer $root.Values.oidc.clientSecret -}}
 {{- $_ := set $items "oidc-client-secret" $keys.oidcClientSecret -}}
 {{- end -}}
