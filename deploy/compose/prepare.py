@@ -123,16 +123,23 @@ def make_secrets(renew: str | None = None) -> None:
 
 
 def back_up(file: Path) -> None:
-    """While the platform runs: what the registry keeps is there whole or not at all."""
+    """While the platform runs: what the registry keeps is there whole or not at all. Raises SystemExit where it cannot
+    be written."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise SystemExit(f"{file} is there already; name another file") from None
-    with os.fdopen(descriptor, "wb") as to, tarfile.open(fileobj=to, mode="w|") as tar:
-        for folder in BACKED_UP:
-            for path in (folder, *sorted(folder.rglob("*"))):
-                if UPLOADS not in path.parts:
-                    tar.add(path, path.relative_to(ROOT).as_posix(), recursive=False)
+    except OSError as error:
+        raise SystemExit(f"nothing was backed up: {error}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as to, tarfile.open(fileobj=to, mode="w|") as tar:
+            for folder in BACKED_UP:
+                for path in (folder, *sorted(folder.rglob("*"))):
+                    if UPLOADS not in path.parts:
+                        tar.add(path, path.relative_to(ROOT).as_posix(), recursive=False)
+    except OSError as error:
+        file.unlink()  # half of it is no backup
+        raise SystemExit(f"nothing was backed up: {error}") from None
 
 
 def restore(source: Path, *, registry: bool = False) -> None:

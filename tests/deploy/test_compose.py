@@ -603,14 +603,37 @@ async def test_what_was_backed_up_is_restored_as_the_pages_say(
         await stack.is_whole()
         await eventually(lambda: multiplies_by(stack, "changing", before), within=WITHIN, every=0.2)
         await eventually(lambda: is_unknown(stack, "later"), within=WITHIN, every=0.2)
-        refused = await placet(stack.platform, "audit", "verify", "--anew", status=1)
-        assert refused["error"]["rule"] == "audit.origin", "until it is told"
-        async with client_of(stack.platform) as operator:
-            told = [each.vkey for each in (await operator.log_keys()).keys]
-        given = [word for vkey in told for word in ("--log", vkey)]
-        assert (await placet(stack.platform, "audit", "verify", "--anew", *given))["verified"]
+        await its_log_goes_on_by_another_name(stack)
         await goes_through(stack, tmp_path / "again", weights())
         assert_is_live(await deploy(stack.platform, later))
+
+
+async def test_another_machine_becomes_the_same_platform(
+    stack: Stack, steady: str, weights: Weights, tmp_path: Path
+) -> None:
+    """From what was backed up, word for word: the engine has nothing of it before, but images."""
+    backing_up = stack.told_by("docs/how-to/run-with-compose.md", "## Back up")
+    await asyncio.to_thread(stack.typed, backing_up)
+    await asyncio.to_thread(stack.compose, "down", "--volumes")
+    for model in stack.models():
+        model.remove(force=True)
+
+    restoring = stack.told_by("docs/runbooks/lost-database.md", "## Another machine")
+    await asyncio.to_thread(stack.typed, restoring)
+    await stack.is_whole()
+    await eventually(lambda: multiplies_by(stack, steady, 2.0), within=WITHIN, every=0.2)
+    await its_log_goes_on_by_another_name(stack)
+    await goes_through(stack, tmp_path / "again", weights())
+
+
+async def its_log_goes_on_by_another_name(stack: Stack) -> None:
+    """Who verified it before is refused until told of it, and has it verified then."""
+    refused = await placet(stack.platform, "audit", "verify", "--anew", status=1)
+    assert refused["error"]["rule"] == "audit.origin", "until it is told"
+    async with client_of(stack.platform) as operator:
+        told = [each.vkey for each in (await operator.log_keys()).keys]
+    given = [word for vkey in told for word in ("--log", vkey)]
+    assert (await placet(stack.platform, "audit", "verify", "--anew", *given))["verified"]
 
 
 async def multiplies_by(stack: Stack, project: str, weight: float) -> bool:

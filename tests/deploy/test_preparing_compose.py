@@ -264,6 +264,27 @@ def test_what_was_backed_up_is_the_same_platform_elsewhere(root: Path, tmp_path:
     assert {name: text for name, (text, _) in written(elsewhere).items()} == everything
 
 
+def test_half_a_backup_is_none(root: Path, tmp_path: Path) -> None:
+    """Of a disk that is full; and nothing is written over what is there, or where nothing can be."""
+    prepare(root)
+    (root / "volumes" / "registry" / "blob").write_bytes(bytes(100_000))
+    archive, placed = tmp_path / "volumes.tar", tmp_path / "no-folder" / "volumes.tar"
+    words = [sys.executable, str(root / "placet" / "prepare.py"), "backup", str(archive)]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 64 && exec "$@"', "bash", *words],
+        env={**os.environ, "PLACET_PREPARED": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, archive.exists()) == (1, False)
+    assert "nothing was backed up" in done.stderr
+    assert "nothing was backed up" in prepare(root, "backup", str(placed), status=1)
+    archive.write_text("of yesterday")
+    assert "there already" in prepare(root, "backup", str(archive), status=1)
+    assert archive.read_text() == "of yesterday"
+
+
 def test_a_platform_that_has_secrets_is_not_overwritten(root: Path, tmp_path: Path) -> None:
     prepare(root)
     before = kept(root)
