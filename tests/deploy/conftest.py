@@ -93,7 +93,7 @@ def images(engine_with_networks: DockerEngine) -> Iterator[Images]:
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(compose: str, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole platform as docker-compose.yml has it."""
     with booted(compose, images, tmp_path_factory.mktemp("compose")) as stack:

@@ -140,6 +140,66 @@ def up_by_prometheus(stack: Stack) -> set[str]:
     return set(re.findall(r'service="(\w+)"', done.output.decode()))
 
 
+# What it is replaced by. First, so that of two platforms one runs at a time.
+
+SAID = " UNION ALL ".join(
+    f"SELECT convert_from(raw, 'UTF8') FROM {log}"  # noqa: S608 - names of ours
+    for log in (*(f"{service}.events" for service in SERVICES), "metadata.audit")
+)
+NOT_KEPT = " + ".join(
+    f"(SELECT count(*) FROM {service}.events AS said WHERE NOT EXISTS"  # noqa: S608 - names of ours
+    " (SELECT FROM metadata.audit AS kept WHERE kept.raw = said.raw))"
+    for service in SERVICES
+)
+
+
+async def test_an_upgrade_from_the_commit_before_loses_nothing(
+    compose: str, images: Images, tmp_path: Path, weights: Weights
+) -> None:
+    """As the page says it is done, while a model is asked all the time, and others are deployed one after the other."""
+    with commit_before(tmp_path / "before") as checkout:
+        images.build(tag="before", checkout=checkout)
+        with booted(compose, images, tmp_path / "site", checkout=checkout, tag="before") as stack:
+            assert_is_live(await deploy(stack.platform, write_project(tmp_path / "steady", "steady")))
+            before, is_over = containers_of_others(stack), asyncio.Event()
+            async with asked_all_the_time(stack, "steady") as load:
+                deploying = asyncio.create_task(keeps_deploying(stack, tmp_path, weights, is_over))
+                await asyncio.to_thread(stack.upgrade)
+                await stack.is_whole()
+                await load.some_more(SOME_SECONDS)
+                is_over.set()
+                deployed = await deploying
+            assert containers_of_others(stack) == before
+            assert deployed > 1, "something was deployed before, and something after it"
+            for service in SERVICES:
+                image = stack.container(service).image
+                assert image is not None
+                assert images.name(service) in image.tags
+            await eventually(lambda: asked_of_the_database(stack, f"SELECT {NOT_KEPT}") == "0", within=WITHIN)
+            assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
+
+
+def containers_of_others(stack: Stack) -> Mapping[str, str]:
+    """The containers that are none of the services', and when they began: what serves need not begin anew."""
+    others = {name: stack.container(name) for name in RUN if name not in SERVICES}
+    return {name: f"{each.id} {each.attrs['State']['StartedAt']}" for name, each in others.items()}
+
+
+async def keeps_deploying(stack: Stack, folder: Path, weights: Weights, is_over: asyncio.Event) -> int:
+    """How often, each of which got live."""
+    for number in count():
+        await goes_through(stack, folder / f"changing-{number}", weights())
+        if is_over.is_set():
+            return number + 1
+    raise AssertionError("there is no last number")
+
+
+def asked_of_the_database(stack: Stack, query: str) -> str:
+    done = stack.container("postgres").exec_run(["psql", "-U", "postgres", "-d", "placet", "-tAc", query])
+    assert done.exit_code == 0, done.output
+    return str(done.output.decode().strip())
+
+
 # What it does.
 
 
@@ -655,63 +715,3 @@ async def is_unknown(stack: Stack, project: str) -> bool:
 async def test_at_the_end_it_is_whole_and_its_log_verifies(stack: Stack) -> None:
     await stack.is_whole()
     assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
-
-
-# What it is replaced by.
-
-SAID = " UNION ALL ".join(
-    f"SELECT convert_from(raw, 'UTF8') FROM {log}"  # noqa: S608 - names of ours
-    for log in (*(f"{service}.events" for service in SERVICES), "metadata.audit")
-)
-NOT_KEPT = " + ".join(
-    f"(SELECT count(*) FROM {service}.events AS said WHERE NOT EXISTS"  # noqa: S608 - names of ours
-    " (SELECT FROM metadata.audit AS kept WHERE kept.raw = said.raw))"
-    for service in SERVICES
-)
-
-
-async def test_an_upgrade_from_the_commit_before_loses_nothing(
-    compose: str, images: Images, tmp_path: Path, weights: Weights
-) -> None:
-    """As the page says it is done, while a model is asked all the time, and others are deployed one after the other."""
-    with commit_before(tmp_path / "before") as checkout:
-        images.build(tag="before", checkout=checkout)
-        with booted(compose, images, tmp_path / "site", checkout=checkout, tag="before") as stack:
-            assert_is_live(await deploy(stack.platform, write_project(tmp_path / "steady", "steady")))
-            before, is_over = containers_of_others(stack), asyncio.Event()
-            async with asked_all_the_time(stack, "steady") as load:
-                deploying = asyncio.create_task(keeps_deploying(stack, tmp_path, weights, is_over))
-                await asyncio.to_thread(stack.upgrade)
-                await stack.is_whole()
-                await load.some_more(SOME_SECONDS)
-                is_over.set()
-                deployed = await deploying
-            assert containers_of_others(stack) == before
-            assert deployed > 1, "something was deployed before, and something after it"
-            for service in SERVICES:
-                image = stack.container(service).image
-                assert image is not None
-                assert images.name(service) in image.tags
-            await eventually(lambda: asked_of_the_database(stack, f"SELECT {NOT_KEPT}") == "0", within=WITHIN)
-            assert (await placet(stack.platform, "audit", "verify", "--anew"))["verified"]
-
-
-def containers_of_others(stack: Stack) -> Mapping[str, str]:
-    """The containers that are none of the services', and when they began: what serves need not begin anew."""
-    others = {name: stack.container(name) for name in RUN if name not in SERVICES}
-    return {name: f"{each.id} {each.attrs['State']['StartedAt']}" for name, each in others.items()}
-
-
-async def keeps_deploying(stack: Stack, folder: Path, weights: Weights, is_over: asyncio.Event) -> int:
-    """How often, each of which got live."""
-    for number in count():
-        await goes_through(stack, folder / f"changing-{number}", weights())
-        if is_over.is_set():
-            return number + 1
-    raise AssertionError("there is no last number")
-
-
-def asked_of_the_database(stack: Stack, query: str) -> str:
-    done = stack.container("postgres").exec_run(["psql", "-U", "postgres", "-d", "placet", "-tAc", query])
-    assert done.exit_code == 0, done.output
-    return str(done.output.decode().strip())
