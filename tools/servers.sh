@@ -19,6 +19,7 @@ command -v chromium > /dev/null || missing+=(chromium)
 command -v go > /dev/null || missing+=(golang-go)
 [ -d /usr/share/gocode/src/golang.org/x/mod ] || missing+=(golang-golang-x-mod-dev) # what Go is asked for
 command -v faketime > /dev/null || missing+=(faketime) # services whose clocks are wrong
+command -v jq > /dev/null || missing+=(jq) # as the pages have it typed
 command -v cc > /dev/null || missing+=(gcc libc6-dev) # the disk that loses power, tests/faults/disk.c
 command -v dockerd > /dev/null || [ -S /var/run/docker.sock ] || [ -n "${DOCKER_HOST:-}" ] || missing+=(docker.io)
 command -v ip > /dev/null || missing+=(iproute2) # an engine in a network of its own

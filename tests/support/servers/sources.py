@@ -126,7 +126,7 @@ DOCKER_WITH_NETWORKS = Sources(
 )
 """Whose containers reach what this machine does, and publish ports."""
 
-PROGRAMS = ("haproxy", "chromium", "go", "cc", "prometheus", "promtool", "faketime")
+PROGRAMS = ("haproxy", "chromium", "go", "cc", "prometheus", "promtool", "faketime", "jq")
 NAMES = frozenset({"postgres", "rabbitmq", "registry", "caddy", "haproxy", "docker", "kubernetes", *PROGRAMS})
 """What `PLACET_REQUIRE` may list."""
 
