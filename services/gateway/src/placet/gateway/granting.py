@@ -56,8 +56,9 @@ class Granting:
         self, team: str, by: str, *, add: Sequence[str] = (), remove: Sequence[str] = (), only: bool = False
     ) -> dict[str, Any]:
         """The team with these members; `add` and `remove` are names or ids of people. Raises Unknown for others."""
-        added = tuple([await self._person(each) for each in add])
-        removed = tuple([await self._person(each) for each in remove])
+        # A name that a body says a thousand times is looked up once.
+        added = tuple([await self._person(each) for each in dict.fromkeys(add)])
+        removed = tuple([await self._person(each) for each in dict.fromkeys(remove)])
         await self._team(ChangeTeam(team=team, add=added, remove=removed, only=only, by=by))
         return await self.team(team)
 
