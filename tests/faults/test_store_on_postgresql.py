@@ -474,6 +474,26 @@ async def test_who_vanishes_in_the_middle_keeps_nobody_waiting(
         vanished.terminate()
 
 
+async def test_a_store_is_closed_though_its_server_says_nothing(database_url: str) -> None:
+    """Some connections idle, a query and a commit on their way: none is waited for as long as for an answer."""
+    where = urlsplit(database_url)
+    assert where.port is not None
+    async with tcp_proxy(where.port) as proxy:
+        netloc = f"{where.username}:{where.password}@127.0.0.1:{proxy.port}"
+        store = await open_store(urlunsplit(where._replace(netloc=netloc)), SCHEMA)
+        await store.commit(appending("a", "1"))
+        await asyncio.gather(*(store.head() for _ in range(8)))
+        proxy.fall_silent()
+        asking = [asyncio.create_task(store.head()), asyncio.create_task(store.commit(appending("a", "2")))]
+        await eventually(lambda: store._appender._running is not None)
+        async with asyncio.timeout(postgresql_url.ANSWER_WITHIN - 5):
+            await store.close()
+        for outcome in await asyncio.gather(*asking, return_exceptions=True):
+            assert isinstance(outcome, Unavailable)
+        with pytest.raises(Unavailable):
+            await store.commit(appending("a", "3"))
+
+
 async def test_a_statement_of_the_stores_own_that_the_database_refuses_is_unavailable(
     store: PostgreSQLStore, beside: asyncpg.Connection[asyncpg.Record]
 ) -> None:

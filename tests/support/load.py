@@ -21,6 +21,7 @@ from tests.support.eventually import eventually
 
 RATE = 60
 """Requests a second."""
+CONNECTIONS = 20
 SHOWN = 500
 """Characters of an answer, as the reason for which it is none."""
 PATIENCE = 60.0
@@ -95,9 +96,11 @@ async def constant_load(
 ) -> AsyncIterator[Load]:
     """Under way, and through with some requests, when it is given; at its end all are."""
     load = Load(url=url, body=body, is_right=is_right, rate=rate, refusal=refusal)
-    # On a machine that is too slow for the rate requests wait here, for a connection: nothing of them was sent yet.
+    # On a machine that is too slow for the rate requests wait here, for a connection: nothing of them was sent yet. Where
+    # a hundred waited at the other end instead, each took longer there than a process that is to end has for the last.
     timeout = httpx.Timeout(PATIENCE, pool=None)
-    async with httpx.AsyncClient(trust_env=False, timeout=timeout) as http:
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    async with httpx.AsyncClient(trust_env=False, timeout=timeout, limits=limits) as http:
         asking = asyncio.create_task(load.begin(http))
         try:
             await load.some_more()

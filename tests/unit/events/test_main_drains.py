@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 SERVICE = """
-import asyncio, logging, sys
+import asyncio, logging, sys, threading
 from pathlib import Path
 from fastapi import APIRouter, Request
 from placet.events import ByType, Service, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
+from placet.events import main, service
 from placet.events.main import serve
 from placet.events.settings import ProcessSettings
 
@@ -31,6 +32,8 @@ async def run():
     async def closed():
         await asyncio.sleep(0.05)
         print("closed", flush=True)
+        if "hangs" in sys.argv:
+            await asyncio.to_thread(threading.Event().wait)
 
     router = APIRouter()
 
@@ -48,15 +51,20 @@ async def run():
     )
     return await serve(service, process)
 
+if "hangs" in sys.argv:
+    main.END_SECONDS, service.CLOSE_SECONDS = 1.0, 0.1
 logging.basicConfig(level="INFO")  # as `run_service` does
 sys.exit(asyncio.run(run()))
 """
 
 
-async def started(folder: Path, **settings: str) -> tuple[Process, int]:
+async def started(folder: Path, *arguments: str, **settings: str) -> tuple[Process, int]:
     """The service and its port."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVICE, str(folder)), stdout=PIPE, stderr=PIPE, env=os.environ | settings
+        *(sys.executable, "-c", SERVICE, str(folder), *arguments),
+        stdout=PIPE,
+        stderr=PIPE,
+        env=os.environ | settings,
     )
     assert process.stdout is not None
     assert process.stderr is not None
@@ -74,6 +82,16 @@ async def test_a_signal_is_a_drain_and_ends_with_status_0(tmp_path: Path, number
 
     assert output == b"closed\n"
     assert process.returncode == 0
+
+
+async def test_a_thread_that_never_ends_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    process, _ = await started(tmp_path, "hangs")
+    process.terminate()
+    output, told = await process.communicate()
+
+    assert output == b"closed\n"
+    assert b"is ended as it is" in told
+    assert process.returncode == 1
 
 
 async def test_who_says_nothing_makes_room_for_the_next(tmp_path: Path) -> None:

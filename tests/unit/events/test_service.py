@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from placet.errors import Refused, Unavailable
+from placet.events import service as service_module
 from placet.events import tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, Subscription
@@ -278,9 +279,17 @@ class Stuck:
         return Worker(kind="build", payload=str, run=run, gave_up=gave_up)
 
 
-@pytest.mark.parametrize("kind", ["a periodic", "a worker"])
-async def test_a_part_that_hangs_does_not_keep_a_stopped_service_from_ending(place: Place, kind: str) -> None:
+@pytest.fixture
+async def stuck() -> AsyncIterator[Stuck]:
     stuck = Stuck()
+    yield stuck
+    stuck.free.set()  # or the event loop of a test that failed would wait for it
+
+
+@pytest.mark.parametrize("kind", ["a periodic", "a worker"])
+async def test_a_part_that_hangs_does_not_keep_a_stopped_service_from_ending(
+    place: Place, stuck: Stuck, kind: str
+) -> None:
     parts: dict[str, Any] = (
         {"periodic": (stuck.periodic,)} if kind == "a periodic" else {"workers": (stuck.worker,)}
     )
@@ -293,27 +302,102 @@ async def test_a_part_that_hangs_does_not_keep_a_stopped_service_from_ending(pla
     task = asyncio.create_task(ServiceRunner(service, lease_seconds=LEASE, drain_seconds=0.1).run())
     await eventually(lambda: stuck.is_running)
     task.cancel()
-    with pytest.RaisesGroup(DidNotEnd, flatten_subgroups=True):
+    with pytest.raises(DidNotEnd):
         await task
     assert stuck.is_running
     stuck.free.set()
     await eventually(lambda: not stuck.is_running)
 
 
-async def test_a_part_that_hangs_ends_a_service_that_leads_no_longer(place: Place) -> None:
-    stuck = Stuck()
+async def test_who_is_told_to_stop_just_as_another_begins_to_lead_stops(place: Place) -> None:
+    """A part takes its time to end; meanwhile the service is told to stop, and must not go on to stand by."""
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_end() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await free.wait()
+
+    service = await place.service(periodic=(Periodic(name="slow", every=0.0, run=slow_to_end),))
+    runner = ServiceRunner(service, lease_seconds=LEASE)
+    task = asyncio.create_task(runner.run())
+    await begun.wait()
+    await _taken_by_another(service)
+    await eventually(lambda: not runner.is_leading)
+    task.cancel()
+    await asyncio.sleep(0)
+    free.set()
+
+    await eventually(task.done)
+    assert task.cancelled()
+
+
+async def test_what_does_not_close_is_left_behind_and_the_rest_is_closed(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service_module, "CLOSE_SECONDS", 0.01)
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    service = await place.service(close=(close, asyncio.Event().wait))
+    async with running(service) as (runner, task):
+        await leads(runner)
+        task.cancel()
+        await asyncio.wait((task,))
+    assert task.cancelled()
+    assert closed.is_set()
+    assert "tester: Event.wait did not end within" in caplog.text
+
+
+class NeverTells(InProcessBus):
+    """A broker that takes nothing, and does not say so."""
+
+    asked = 0
+
+    async def publish(self, window: Sequence[Outgoing]) -> None:
+        self.asked += 1
+        await asyncio.Event().wait()
+
+
+async def test_an_outbox_that_cannot_be_emptied_keeps_no_stopped_service_from_ending(place: Place) -> None:
+    service = await place.service()
+    bus = NeverTells(place.hub, "tester")
+    service = replace(service, wiring=replace(service.wiring, bus=bus))
+    task = asyncio.create_task(ServiceRunner(service, lease_seconds=LEASE, drain_seconds=0.1).run())
+
+    async def say(work: UnitOfWork) -> None:
+        await work.decide(THING, "thing/1", "a")
+
+    await transact(service.wiring, "tester", CONTEXT, say)
+    await eventually(lambda: bus.asked == 1)
+    task.cancel()
+    await eventually(task.done)
+    assert task.cancelled()
+    assert bus.asked == 2
+
+
+async def test_a_part_that_hangs_ends_a_service_that_leads_no_longer(place: Place, stuck: Stuck) -> None:
     service = await place.service(periodic=(stuck.periodic,))
     task = asyncio.create_task(ServiceRunner(service, lease_seconds=LEASE, drain_seconds=0.1).run())
     await eventually(lambda: stuck.is_running)
-    until = service.wiring.clock.now().timestamp() + LEASE
-    taken = Run(statement=sa.update(tables.leases).values(owner="another", until=until))
-    await service.wiring.store.commit(Unit(writes=(taken,)))
+    await _taken_by_another(service)
 
     await eventually(task.done)
-    with pytest.RaisesGroup(DidNotEnd, flatten_subgroups=True):
+    with pytest.raises(DidNotEnd):
         await task
     stuck.free.set()
     await eventually(lambda: not stuck.is_running)
+
+
+async def _taken_by_another(service: Service) -> None:
+    """The lease, by who leads from now on."""
+    until = service.wiring.clock.now().timestamp() + 5 * LEASE
+    taken = Run(statement=sa.update(tables.leases).values(owner="another", until=until))
+    await service.wiring.store.commit(Unit(writes=(taken,)))
 
 
 def _failing(how: str) -> dict[str, Any]:

@@ -56,6 +56,7 @@ from placet.events.restoring import must_not_be_half_restored
 from placet.events.service import in_words, run_together
 from placet.events.settings import HttpSettings, ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
+from placet.events.tasks import TaskGroup
 from placet.events.tls import ShownCertificate, shown_certificate
 from placet.events.traces import trace_this_process, traced
 from placet.gateway.console.signing_in import client_of
@@ -164,7 +165,7 @@ async def _serve_all(
             clients,
         )
         handed: list[socket.socket] = []
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             services = tasks.create_task(run_together(runners))
             # Who waits on a socket that was handed over is let in when there is somebody to answer.
             await _until(lambda: all(each.is_started or each.waits_for for each in runners), services)

@@ -59,6 +59,13 @@ class Appender:
         while self._running is not None:
             await asyncio.shield(self._running)
 
+    async def cancel(self) -> None:
+        """Take no more, and fail what is waiting with Unavailable."""
+        self._closed = True
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait((self._running,))
+
     async def _run(self) -> None:
         batch: list[Waiting] = []
         try:

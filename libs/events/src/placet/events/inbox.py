@@ -25,6 +25,7 @@ from placet.events.lanes import Lanes, Waiting
 from placet.events.outbox import RESEND_AT_MOST
 from placet.events.reaction import Reaction
 from placet.events.store import Claim, Put, Run, Unit
+from placet.events.tasks import TaskGroup
 from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ class Inbox:
 
     async def run(self) -> None:
         """Handle what was received and ask for what is missing, until cancelled; what is in hand is finished first."""
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             tasks.create_task(self._lanes.run())
             tasks.create_task(self._chase())
 

@@ -40,6 +40,7 @@ from placet.events.outcome import (
     storable,
 )
 from placet.events.store import Claim, ClaimLost, Run, Unit
+from placet.events.tasks import TaskGroup
 from placet.events.traces import after
 from placet.events.unit_of_work import Context, UnitOfWork, current_traceparent, transact
 from placet.events.wiring import Wiring
@@ -115,7 +116,7 @@ class JobRunner:
     async def run(self) -> None:
         """Take jobs until cancelled; then running ones are cancelled and their leases given back."""
         loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             while True:
                 while self.running >= self._worker.slots:
                     self._ended.clear()
@@ -236,7 +237,7 @@ class JobRunner:
     async def _run(self, job: Job[Any], held_until: float) -> None:
         try:
             with working_for(job.context):
-                async with asyncio.TaskGroup() as tasks:
+                async with TaskGroup() as tasks:
                     renewing = tasks.create_task(self._renew(job, held_until))
                     await self._do(job)
                     renewing.cancel()

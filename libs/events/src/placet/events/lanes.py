@@ -12,10 +12,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from opentelemetry import trace
@@ -37,11 +37,10 @@ from placet.events.outcome import (
 )
 from placet.events.reaction import Heard, Reaction
 from placet.events.store import Claim, ClaimLost, Run, Unit
+from placet.events.tasks import TaskGroup, to_the_end
 from placet.events.traces import after, link_to
 from placet.events.unit_of_work import Context, UnitOfWork, transact
 from placet.events.wiring import Wiring
-
-Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ class Lanes:
 
     async def run(self) -> None:
         """Handle what is in the lanes, until cancelled; what is being handled then is finished first."""
-        async with asyncio.TaskGroup() as running:
+        async with TaskGroup() as running:
             while True:
                 name = await self._ready.get()
                 running.create_task(self._run_lane(name), name=f"{self._service} lane {name}")
@@ -302,14 +301,3 @@ def _waiting(row: Any) -> Waiting:
         failures=row.attempts,
         next_at=row.next_at,
     )
-
-
-async def to_the_end(work: Coroutine[Any, Any, Answer], *, within: float) -> Answer:
-    """Await `work`; a caller that is cancelled meanwhile lets it finish first, for so long: units are not cut."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=within)
-        task.cancel()
-        raise

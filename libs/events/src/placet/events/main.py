@@ -7,11 +7,14 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
+from types import FrameType
 from typing import TypeVar
 
 import msgspec
@@ -35,6 +38,11 @@ from placet.events.wiring import Wiring, open_distributed_store
 Settings = TypeVar("Settings", bound=ServiceSettings)
 
 log = logging.getLogger(__name__)
+
+END_SECONDS = 55.0
+"""From when a process is told to end, or one of its parts failed, to its end, whatever hangs: less than who runs
+services gives them (`terminationGracePeriodSeconds` and `stop_grace_period` are a minute). What was not finished by
+then, another replica or the next start does."""
 
 
 def main(
@@ -168,7 +176,7 @@ async def serve(service: Service, process: ProcessSettings, shown: ShownCertific
         )
     )
     running = asyncio.create_task(runner.run(), name=service.name)
-    running.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    running.add_done_callback(lambda _: server.end())
     await server.serve()
     running.cancel()
     (result,) = await asyncio.gather(running, return_exceptions=True)
@@ -182,6 +190,14 @@ async def serve(service: Service, process: ProcessSettings, shown: ShownCertific
 class _Server(BoundedServer):
     """uvicorn ends a stopped process by the signal that stopped it; the service has yet to drain then."""
 
+    def end(self) -> None:
+        self.should_exit = True
+        _end_in_time()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        _end_in_time()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
@@ -192,6 +208,19 @@ class _Server(BoundedServer):
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)  # a second signal ends the process at once
+
+
+@cache
+def _end_in_time() -> None:
+    """From a thread, since what hangs may be the event loop, or a thread that the interpreter would wait for."""
+
+    def end() -> None:
+        log.critical("this process did not end within %.0f s, and is ended as it is", END_SECONDS)
+        os._exit(1)
+
+    timer = threading.Timer(END_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def _show_parked(name: str, process: ProcessSettings, *, retry: bool) -> int:

@@ -4,8 +4,8 @@
 group of tasks: every replica works on jobs and serves HTTP; the leader also hears, publishes, keeps time and
 keeps projections. If any part fails for good, the whole service ends with that error rather than look
 healthy and do nothing. Stopping is a drain: hearing ends, what is in hand is finished, the outbox is
-emptied as far as the broker allows, leases are given back. A part that does not end in time is left behind, and
-the service ends with `DidNotEnd`.
+emptied as far as the broker allows, leases are given back, and all that within a bound. A part that does not end
+in time is left behind, and the service ends with `DidNotEnd`.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ from placet.events.bus import HeadAnnounced, Subscription
 from placet.events.catalog import contract_of
 from placet.events.inbox import Gap, Inbox
 from placet.events.jobs import JobRunner, Worker
-from placet.events.leadership import Leadership
+from placet.events.leadership import RELEASE_WITHIN, Leadership
 from placet.events.metrics import Measure
 from placet.events.outbox import Relay
 from placet.events.projection import Progress, Projection, ProjectionRunner
 from placet.events.reaction import Reaction
+from placet.events.tasks import TaskGroup, to_the_end
 from placet.events.wiring import Wiring
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 20.0
-"""For what is in hand to be finished, and once more for the outbox to be emptied."""
+"""For what is in hand to be finished and the outbox to be emptied."""
+CLOSE_SECONDS = 5.0
+"""For each thing that a service itself opened: whoever is at its other side may be gone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +136,10 @@ class ServiceRunner:
         self._owner = service.wiring.ids.new()
         self._lease_seconds = lease_seconds
         self._drain_seconds = drain_seconds
+        self._drained_by = 0.0
+        """In the event loop's time, of who was told to end last."""
+        self._left_behind: DidNotEnd | None = None
+        """Not raised where it happens: who is cancelled hears of that, and of nothing else."""
         self._leadership = Leadership(service.name, self._wiring, owner=self._owner, seconds=lease_seconds)
         self._term: _Term | None = None
         self._jobs: list[JobRunner] = []
@@ -197,15 +204,27 @@ class ServiceRunner:
                 for worker in service.workers
             ]
             self.is_started = True
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 for runner in self._jobs:
                     jobs = self._ending_in_time("jobs", runner.run())
                     tasks.create_task(jobs, name=f"{service.name} jobs")
                 tasks.create_task(self._lead_whenever_possible(), name=f"{service.name} leader")
         finally:
             self.is_started = False
-            for last in reversed(service.close):
-                await last()
+            await to_the_end(self._close(), within=(len(service.close) + 1) * CLOSE_SECONDS)
+            if self._left_behind is not None:
+                raise self._left_behind
+
+    async def _close(self) -> None:
+        for last in reversed(self.service.close):
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await last()
+            except TimeoutError:
+                log.warning(
+                    "%s: %s did not end within %.0f s",
+                    *(self.service.name, getattr(last, "__qualname__", last), CLOSE_SECONDS),
+                )
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
         """What is away at the start may come back as what is away later does."""
@@ -229,7 +248,9 @@ class ServiceRunner:
                 await self._lead()
             finally:
                 self._term = None
-                await self._leadership.release()
+                await to_the_end(self._leadership.release(), within=2 * RELEASE_WITHIN)
+            if self._left_behind is not None:
+                raise self._left_behind
 
     async def _lead(self) -> None:
         inbox = self._inbox()
@@ -250,13 +271,14 @@ class ServiceRunner:
             await self._lead_while_held(self._hear_and_publish(term, subscription))
         except asyncio.CancelledError:
             with suppress(TimeoutError):  # the rest is published by who leads next
-                await asyncio.wait_for(relay.drain(), self._drain_seconds)
+                async with asyncio.timeout_at(self._drained_by):
+                    await relay.drain()
             raise
 
     async def _lead_while_held(self, work: Coroutine[Any, Any, None]) -> None:
         """Returns when another replica leads. The lease is kept from the first moment: loading may outlast it."""
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 tasks.create_task(self._until_deposed())
                 tasks.create_task(self._ending_in_time("what a leader does", work))
         except* _Deposed:
@@ -266,7 +288,7 @@ class ServiceRunner:
         """The leader's tasks, until cancelled."""
         await _patiently(term.inbox.load)
         self._term = term
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             tasks.create_task(self._wiring.bus.consume(subscription, term.inbox))
             tasks.create_task(term.inbox.run())
             tasks.create_task(term.relay.run())
@@ -276,16 +298,18 @@ class ServiceRunner:
                 tasks.create_task(periodically(self.service.name, periodic, self.hampered))
 
     async def _ending_in_time(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`; once cancelled, wait for its end, but not for ever. Raises DidNotEnd."""
+        """Do `work`; once cancelled, wait for its end, but not for ever: then it is left behind."""
         task = asyncio.create_task(work, name=f"{self.service.name}: {what}")
         try:
             await asyncio.wait({task})  # which, cancelled, leaves the task alone
         except asyncio.CancelledError:
             task.cancel()
+            self._drained_by = asyncio.get_running_loop().time() + self._drain_seconds
             if (await asyncio.wait({task}, timeout=self._drain_seconds))[1]:
-                raise DidNotEnd(
+                self._left_behind = DidNotEnd(
                     f"{self.service.name}: {what} did not end within {self._drain_seconds:.0f} s"
-                ) from None
+                )
+                raise
             await task
             raise
         await task
@@ -343,6 +367,6 @@ def in_words(error: BaseException) -> PlacetError | None:
 
 async def run_together(runners: Sequence[ServiceRunner]) -> None:
     """Run several services in one process until cancelled; one that fails ends them all."""
-    async with asyncio.TaskGroup() as tasks:
+    async with TaskGroup() as tasks:
         for runner in runners:
             tasks.create_task(runner.run(), name=runner.service.name)

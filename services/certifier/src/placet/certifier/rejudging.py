@@ -33,6 +33,7 @@ from placet.events.codec import moment
 from placet.events.contracts.certifier import CertificateIssued, ReleaseCleared
 from placet.events.contracts.shapes import ExceptionUsed, Ground, Stage, Verdict
 from placet.events.store import Claim, ClaimLost
+from placet.events.tasks import TaskGroup
 from placet.rules import Edition
 from placet.rules.expressions import PERSONAL
 from placet.rules.policy import asks_about_people
@@ -129,7 +130,7 @@ async def _of_each(
                 away.append(error)
         return ()
 
-    async with asyncio.TaskGroup() as tasks:
+    async with TaskGroup() as tasks:
         begun = [tasks.create_task(one(item)) for item in items]
     return [found for task in begun for found in task.result()]
 

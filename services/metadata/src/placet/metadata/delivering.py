@@ -22,6 +22,7 @@ from placet.errors import Conflict, Unavailable
 from placet.events import Context, Recorded, UnitOfWork, Wiring, transact
 from placet.events.envelope import PLATFORM, Actor
 from placet.events.store import Claim, ClaimLost, Signal, Unit
+from placet.events.tasks import TaskGroup
 from placet.metadata.ports import Receivers
 from placet.metadata.projections import webhooks
 from placet.metadata.queries import Filter, Page, shown
@@ -75,7 +76,7 @@ class Delivering:
         """Until cancelled. Raises Unavailable while the database is away."""
         under_way: dict[tuple[str, int], asyncio.Task[None]] = {}
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 while True:
                     seen = self._changed.count
                     there = await self._enabled()

@@ -7,9 +7,11 @@ lock, to save a way to the server and back; SQLAlchemy, which is told to leave t
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from weakref import WeakSet
 
 import asyncpg
 import sqlalchemy as sa
@@ -37,6 +39,9 @@ _REFUSED = {
     "22023": "correct the options in PLACET_DATABASE_URL",
 }
 """SQLSTATEs and classes of them that no waiting cures, and the next step: who it is, which database, what it may."""
+CLOSE_WITHIN = 3.0
+"""Seconds for what is waiting to be committed, and as many for a goodbye to the server: it may be gone, and asyncpg
+would wait for each connection as long as for an answer."""
 READERS = 16
 """Connections to read by, at most. They are kept: what overflows a pool is opened for one query and closed again."""
 _IS_RECOGNISED = "placet: its database is the one that the logs are in"
@@ -52,6 +57,18 @@ class PostgreSQLStore(SqlStore):
     """Open it with `open_postgresql_store`."""
 
     schema: str
+    connections: Collection[asyncpg.Connection[asyncpg.Record]]
+    """Those that are open, and maybe others."""
+
+    async def close(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._appender.close()
+        # One that is not closed in time is aborted, and with it what still waits on it.
+        goodbyes = [each.close(timeout=CLOSE_WITHIN) for each in self.connections]
+        await asyncio.gather(*goodbyes, return_exceptions=True)
+        await self._appender.cancel()
+        await super().close()
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[AsyncConnection]:
@@ -333,7 +350,14 @@ async def open_postgresql_store(
 
     Raises Refused where waiting would change nothing.
     """
-    connect = connecting(url, schema=schema)
+    open_connection = connecting(url, schema=schema)
+    connections: WeakSet[asyncpg.Connection[asyncpg.Record]] = WeakSet()
+
+    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+        connection = await open_connection()
+        connections.add(connection)
+        return connection
+
     # Readers never wait for the writer's connection, nor it for theirs. A stale connection shows as Unavailable and
     # is tried again; a ping before each use would cost more.
     writer = create_async_engine(_ASYNCPG, async_creator=connect, pool_size=1, max_overflow=1)
@@ -341,7 +365,7 @@ async def open_postgresql_store(
         _ASYNCPG, async_creator=connect, pool_size=READERS, max_overflow=0, isolation_level="AUTOCOMMIT"
     )
     store = PostgreSQLStore(writer=writer, reader=reader, codec=codec, ids=ids, tables=tables, logs=logs)
-    store.schema = schema
+    store.schema, store.connections = schema, connections
     try:
         await store.prepare()
     except (DBAPIError, Unavailable) as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from placet.errors import PlacetError, Refused, TooLarge, Unavailable
+from placet.events.tasks import TaskGroup
 from placet.gateway.git_address import GitAddress
 
 MEMORY_BYTES = 2 * 1024**3
@@ -127,7 +128,7 @@ class _Git:
     ) -> str:
         """What it said. Raises TooLarge for more than that may be, and of a failure what `failing` makes of it."""
         try:
-            async with self._started(arguments) as process, asyncio.TaskGroup() as reading:
+            async with self._started(arguments) as process, TaskGroup() as reading:
                 said = reading.create_task(_read(process.stdout))
                 wrong = reading.create_task(_read(process.stderr))
         except* _TooMuch:
