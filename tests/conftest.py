@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +35,27 @@ def pytest_collection_finish() -> None:
     # Ten thousand tests and all that they import stay to the end: no collector of garbage is to look at them each time.
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that ran out of time may leave a task that no cancellation ends, for which its event loop waits for good:
+    then this process ends, and says where everything stood, rather than the whole run."""
+    marker = item.get_closest_marker("timeout")
+    bound = float(marker.args[0] if marker else item.config.getini("timeout"))
+    ending = threading.Timer(2 * bound, _end, [item.nodeid])
+    ending.daemon = True
+    ending.start()
+    try:
+        return (yield)
+    finally:
+        ending.cancel()
+
+
+def _end(test: str) -> None:
+    sys.__stderr__.write(f"{test} does not end\n")
+    faulthandler.dump_traceback(file=sys.__stderr__)
+    os._exit(1)
 
 
 def pytest_report_header() -> list[str]:

@@ -1,5 +1,6 @@
 """What an image of a service is made of, while it is built: packages, the workspace's own, the list of both.
 
+    python3 install.py tools LOCK            # what the rest is installed with: one layer for all images
     python3 install.py packages LOCK         # into /usr/lib/placet/packages, as locked
     python3 install.py placet SERVICE        # the folders that were copied here, into /usr/lib/placet/own
     python3 install.py programs NAME …       # what is not there yet, from the distribution
@@ -47,16 +48,11 @@ DEBIAN = Path("/var/lib/dpkg")
 
 
 def main(verb: str, *arguments: str) -> None:
-    if verb == "packages":
+    if verb == "tools":
         (lock,) = arguments
-        pip(
-            "install",
-            "--target",
-            TOOLS,
-            "--require-hashes",
-            "--requirement",
-            Path(lock).parents[1] / "images.txt",
-        )
+        pip("install", "--target", TOOLS, "--require-hashes", "--requirement", lock)
+    elif verb == "packages":
+        (lock,) = arguments
         uv("--require-hashes", *index(), "--requirement", lock, "--target", PACKAGES)
         tidied(PACKAGES)
     elif verb == "placet":

@@ -96,7 +96,7 @@ async def constant_load(
 ) -> AsyncIterator[Load]:
     """Under way, and through with some requests, when it is given; at its end all are."""
     load = Load(url=url, body=body, is_right=is_right, rate=rate, refusal=refusal)
-    # On a machine that is too slow for the rate requests wait here, for a connection: nothing of them was sent yet. Where
+    # On a machine that is too slow for the rate requests wait here, for a connection: nothing of them was sent yet. If
     # a hundred waited at the other end instead, each took longer there than a process that is to end has for the last.
     timeout = httpx.Timeout(PATIENCE, pool=None)
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)

@@ -121,6 +121,14 @@ async def test_a_file_that_takes_too_much_memory_ends_the_build_and_is_not_left_
         await compiled_with(2**26, tmp_path, huge)
 
 
+async def test_a_disk_without_room_for_bytecode_is_nobodys_fault(tmp_path: Path) -> None:
+    (tmp_path / "names.py").write_text(SOURCES["names.py"])
+    (tmp_path / "bytecode-0").symlink_to("/dev/full")
+    file = SourceFile(source=tmp_path / "names.py", name="/app/deps/names.py")
+    with pytest.raises(Unavailable, match="no room"):
+        await PythonCompiler().compile([file], tmp_path)
+
+
 async def test_a_file_that_no_parser_gets_through_has_no_bytecode(tmp_path: Path) -> None:
     assert not await compiled_with(2**30, tmp_path, f"x = {'-' * 100_000}1\n")
 

@@ -3,7 +3,7 @@
     compile_files.py OUT   < [[source, name, most], …]   > [size, …]
 
 The bytecode goes to the file OUT, one after the other; of what cannot be compiled, or comes to more than `most` bytes,
-there is none, and its size is 0.
+there is none, and its size is 0. Ends with 75 (EX_TEMPFAIL) where the disk has no room for OUT.
 
 Run with `python -I -S`, and never imported: the files are other people's, and what they can do to a compiler
 should end with this process. Bytecode is checked against its source by nobody (`unchecked-hash`, PEP 552),
@@ -14,6 +14,7 @@ depends on how often an object happens to be in use in the compiling process, so
 other bytes elsewhere. It costs a sixth of the size and a few milliseconds at a start.
 """
 
+import errno
 import json
 import marshal
 import os
@@ -57,8 +58,15 @@ def _most_memory() -> int:
 def main() -> None:
     os.nice(NICENESS)
     warnings.simplefilter("ignore")
-    with Path(sys.argv[1]).open("wb") as out:
-        sizes = [out.write(bytecode(Path(source), name, most)) for source, name, most in json.load(sys.stdin)]
+    try:
+        with Path(sys.argv[1]).open("wb") as out:
+            sizes = [
+                out.write(bytecode(Path(source), name, most)) for source, name, most in json.load(sys.stdin)
+            ]
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(os.EX_TEMPFAIL)
     json.dump(sizes, sys.stdout)
 
 

@@ -18,7 +18,7 @@ import msgspec
 from placet.builder.adapters.processes import Bounds, clean_environment, run
 from placet.builder.ports import SourceFile, Span, Target, bytecode_at_most
 from placet.builder.settings import DEFAULT_LIMITS, Limits
-from placet.errors import Refused
+from placet.errors import Refused, Unavailable
 from placet.oci.files import in_thread
 from placet.oci.together import together
 
@@ -60,6 +60,11 @@ class PythonCompiler:
                 given=listed,
                 seconds=_SECONDS,
                 bounds=self._bounds,
+            )
+        if ended.status == os.EX_TEMPFAIL:
+            raise Unavailable(
+                "the disk where packages are unpacked has no room for their bytecode",
+                fix="an operator makes room where the builder keeps its data",
             )
         if ended.status != 0:
             raise Refused(f"Python's compiler gave up on one of the packages: {ended.errors[-500:]}")
