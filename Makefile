@@ -38,8 +38,8 @@ check: $(VENV)/.dev ## Lint, format, types, import contracts, generated pages, l
 	$(RUN)/python -m tools.dashboards --check
 	$(RUN)/python -m tools.requirements
 
-test: $(VENV)/.dev servers ## Every test but the soak, on real servers where a test needs one
-	@$(RUN)/pytest $(PARALLEL) $(ARGS)
+test: $(VENV)/.dev servers ## Every test, the soak among them, on real servers where a test needs one
+	@$(RUN)/pytest $(PARALLEL) -m "not large" $(ARGS)
 
 test-unit: $(VENV)/.dev ## The tests that need no server and little time
 	@$(RUN)/pytest tests/unit tests/contract tests/architecture -m "not server and not slow" $(ARGS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +21,12 @@ from tests.support import browser, chaos  # noqa: E402
 from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources  # noqa: E402
 
 UNITS = Path(__file__).parent / "unit"
+STDERR = pytest.StashKey[int]()
+"""As it was: during a test pytest has another in its place."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.dup(2)
     # How long an example takes is the machine's matter.
     hypothesis.settings.register_profile("placet", deadline=None)
     hypothesis.settings.load_profile("placet")
@@ -43,7 +45,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     then this process ends, and says where everything stood, rather than the whole run."""
     marker = item.get_closest_marker("timeout")
     bound = float(marker.args[0] if marker else item.config.getini("timeout"))
-    ending = threading.Timer(2 * bound, _end, [item.nodeid])
+    ending = threading.Timer(2 * bound, _end, (item.nodeid, item.config.stash[STDERR]))
     ending.daemon = True
     ending.start()
     try:
@@ -52,9 +54,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         ending.cancel()
 
 
-def _end(test: str) -> None:
-    sys.__stderr__.write(f"{test} does not end\n")
-    faulthandler.dump_traceback(file=sys.__stderr__)
+def _end(test: str, stderr: int) -> None:
+    os.write(stderr, f"{test} does not end\n".encode())
+    faulthandler.dump_traceback(stderr)
     os._exit(1)
 
 
