@@ -6,12 +6,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.links import Link, Links
+from tests.support.links import Link, Links, by
 from tests.support.platforms import Process
 from tests.support.servers import RabbitMQ, Registry
 
@@ -27,8 +27,8 @@ class Cut:
         self.links = links
         self.ways = {"database": self._to(database_url), "broker": self._to(amqp_url)}
         settings = {
-            "AMQP_URL": _by(self.ways["broker"], amqp_url),
-            "DATABASE_URL": _by(self.ways["database"], database_url),
+            "AMQP_URL": by(self.ways["broker"], amqp_url),
+            "DATABASE_URL": by(self.ways["database"], database_url),
             "REGISTRY": registry_url,
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": "0",
@@ -51,12 +51,6 @@ class Cut:
 
     async def says(self, what: str) -> None:
         await eventually(lambda: what in self.process.log.read_text(), within=120)
-
-
-def _by(link: Link, url: str) -> str:
-    parts = urlsplit(url)
-    user, _, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{link.port}"))
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
-from tests.support.links import Link, Links, State
+from tests.support.links import Link, Links, State, by
 from tests.support.platforms import ROOT, SERVICES, DistributedPlatform
 
 DISK_BYTES = 2 * 2**30
@@ -77,8 +77,8 @@ class ChaoticPlatform(DistributedPlatform):
         own = super().environment(service)
         return {
             **own,
-            "PLACET_AMQP_URL": _by(self.ways[service, "broker"], own["PLACET_AMQP_URL"]),
-            "PLACET_DATABASE_URL": _by(self.ways[service, "database"], own["PLACET_DATABASE_URL"]),
+            "PLACET_AMQP_URL": by(self.ways[service, "broker"], own["PLACET_AMQP_URL"]),
+            "PLACET_DATABASE_URL": by(self.ways[service, "database"], own["PLACET_DATABASE_URL"]),
             "PLACET_LEASE_SECONDS": "10",  # as it ships: a machine this busy cannot keep one of two seconds
             "LD_PRELOAD": CLOCK_LIBRARY,
             "FAKETIME_TIMESTAMP_FILE": str(self._clock(service)),
@@ -109,12 +109,6 @@ class ChaoticPlatform(DistributedPlatform):
 
     def _clock(self, service: str) -> Path:
         return self.folder / f"{service}.clock"
-
-
-def _by(link: Link, url: str) -> str:
-    parts = urlsplit(url)
-    user, _, _ = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{link.port}"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
 
 State = Literal["open", "silent", "refused"]
 """`silent`: nothing gets through and nobody is told, and what was under way goes on when it is open again. `refused`:
@@ -131,3 +132,10 @@ class Link:
         with suppress(OSError):
             if sink.can_write_eof():
                 sink.write_eof()
+
+
+def by(link: Link, url: str) -> str:
+    """The same server, by that way."""
+    parts = urlsplit(url)
+    user, _, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{link.port}"))
