@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,7 +52,8 @@ from tests.system.scenarios import client_of, placet
 PEOPLE = 3
 """Who give commands at once, each about a project of their own."""
 PATIENCE = 300.0
-"""Seconds for a command to be taken, and for one to end: a bound for what hangs."""
+"""Seconds for a command to be taken, and for each step that one comes to: a bound for what hangs."""
+ENDS = ("live", "stopped", "deleted", "failed", "refused", "stalled")
 
 Answer = TypeVar("Answer")
 
@@ -249,22 +251,28 @@ async def ended(
     begun = await insist(
         platform, lambda client: client.command(kind, project=project, digest=digest, key=key)
     )
-    assert begun.operation is not None
-    id = begun.operation
-
-    async def is_over(client: Client) -> Operation:
-        seen = await client.operation(id)
-        if seen.state not in ("live", "stopped", "deleted", "failed", "refused", "stalled"):
-            raise Unavailable(f"{kind} of {project or digest} is {seen.state}")
-        return seen
-
-    end = await insist(platform, is_over)
+    end = await insist(platform, lambda client: client.operation(id_of(begun)))
+    while end.state not in ENDS:
+        end = await insist(platform, partial(goes_on, before=end))
     told.ended[kind, end.state] += 1
     if end.state != wanted:
         told.wrong.append(
             f"{time.strftime('%H:%M:%S')} {kind} of {project or digest} ended {end.state}: {end}"
         )
     return end.state
+
+
+async def goes_on(client: Client, *, before: Operation) -> Operation:
+    """Once it has come further than it was."""
+    seen = await client.operation(id_of(before))
+    if seen.state == before.state:
+        raise Unavailable(f"{seen.command} of {seen.project} is {seen.state}")
+    return seen
+
+
+def id_of(operation: Operation) -> str:
+    assert operation.operation is not None
+    return operation.operation
 
 
 async def insist(platform: Platform, ask: Callable[[Client], Awaitable[Answer]]) -> Answer:
