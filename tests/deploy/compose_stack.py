@@ -151,7 +151,7 @@ class Stack:
             assert not (unwell := not_well()), unwell
             return True
 
-        await eventually(is_whole, within=WITHIN, every=0.2)
+        await eventually(is_whole, within=WITHIN, every=1)
 
     async def killed(self, service: str) -> None:
         """Its main process ends as a crash ends it; when this returns the engine has started it again."""
@@ -162,7 +162,7 @@ class Stack:
             state = self.container(service).attrs["State"]
             return bool(state["Running"] and state["StartedAt"] != before["StartedAt"])
 
-        await eventually(is_back, within=WITHIN, every=0.1)
+        await eventually(is_back, within=WITHIN, every=0.3)
 
     @contextmanager
     def cut_off(self, service: str, network: str) -> Iterator[None]:

@@ -163,7 +163,7 @@ async def test_an_upgrade_from_the_commit_before_loses_nothing(
             assert_is_live(await deploy(stack.platform, write_project(tmp_path / "steady", "steady")))
             before, is_over = containers_of_others(stack), asyncio.Event()
             async with asked_all_the_time(stack, "steady") as load:
-                deploying = asyncio.create_task(keeps_deploying(stack, tmp_path, weights, is_over))
+                deploying = asyncio.create_task(keeps_deploying(stack, tmp_path, weights, load, is_over))
                 await asyncio.to_thread(stack.upgrade)
                 await stack.is_whole()
                 await load.some_more(SOME_SECONDS)
@@ -185,12 +185,15 @@ def containers_of_others(stack: Stack) -> Mapping[str, str]:
     return {name: f"{each.id} {each.attrs['State']['StartedAt']}" for name, each in others.items()}
 
 
-async def keeps_deploying(stack: Stack, folder: Path, weights: Weights, is_over: asyncio.Event) -> int:
-    """How often, each of which got live."""
+async def keeps_deploying(
+    stack: Stack, folder: Path, weights: Weights, load: Load, is_over: asyncio.Event
+) -> int:
+    """How often, each of which got live; some requests lie between two, so that the machine is the upgrade's."""
     for number in count():
         await goes_through(stack, folder / f"changing-{number}", weights())
         if is_over.is_set():
             return number + 1
+        await load.some_more(SOME_SECONDS)
     raise AssertionError("there is no last number")
 
 

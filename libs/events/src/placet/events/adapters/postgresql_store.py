@@ -57,8 +57,8 @@ class PostgreSQLStore(SqlStore):
     """Open it with `open_postgresql_store`."""
 
     schema: str
-    connections: Collection[asyncpg.Connection[asyncpg.Record]]
-    """Those that are open, and maybe others."""
+    connections: Collection[asyncpg.Connection[asyncpg.Record]] = ()
+    """Those that are open, and maybe others, to be closed together: pools close what they have one by one."""
 
     async def close(self) -> None:
         with suppress(TimeoutError):
