@@ -19,6 +19,7 @@ from textwrap import dedent
 from typing import Any
 
 import docker
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from tests.deploy.images_of_services import Images, asking
@@ -276,7 +277,17 @@ def booted(
 
 @asynccontextmanager
 async def paused(container: Container) -> AsyncIterator[None]:
-    container.pause()
+    def is_paused() -> bool:
+        try:
+            container.pause()
+        except APIError as error:
+            if "unable to freeze" not in str(error):
+                raise
+            # A kernel that was too busy to stop all its processes at the same time: the engine has let them go on.
+            return False
+        return True
+
+    await eventually(is_paused, within=WITHIN)
     try:
         yield
     finally:

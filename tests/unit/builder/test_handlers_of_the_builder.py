@@ -398,15 +398,15 @@ async def test_the_same_source_asked_for_twice_at_once_is_built_once(builder: Bu
     await builder.alone.hear(reserved())
     await builder.alone.hear(reserved("other", 1))
     async with builder.at_work(1) as may_end:
-        await eventually(lambda: builder.workshop.builds == [("churn", 1, SOURCE)])
         may_end.set()
     said = await builder.alone.said()
     assert kinds(said)[:2] == [BuildAccepted, BuildAccepted]
-    # Which of the two jobs ends first is theirs: the image is in the registry for both.
+    # Which of the two jobs begins first, and which ends first, is theirs: the image is in the registry for both.
+    ((first, _, _),) = builder.workshop.builds
     built, reused = sorted(said[2:], key=lambda each: isinstance(each, ImageReused))
-    assert (type(built), built.project) == (ImageBuilt, "churn")
-    assert (reused.project, reused.image, reused.repository) == ("other", IMAGE, "models/churn")
-    assert len(builder.workshop.builds) == 1
+    assert (type(built), built.project) == (ImageBuilt, first)
+    assert {first, reused.project} == {"churn", "other"}
+    assert (reused.image, reused.repository) == (IMAGE, f"models/{first}")
 
 
 @pytest.mark.parametrize("others", [1, 3])
