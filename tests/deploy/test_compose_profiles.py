@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 from kubernetes.aio import client, config
@@ -28,6 +27,7 @@ from placet.indexer.settings import IndexerSettings
 from placet.metadata.settings import MetadataSettings
 
 from tests.deploy.compose_stack import RUN, SERVICES, compose_plugin
+from tests.support.kubernetes_schemas import validate
 from tools import workspace
 
 WATCH = ("prometheus", "jaeger", "grafana")
@@ -261,7 +261,7 @@ def test_the_page_makes_a_kubeconfig_of_the_deployers_account(tmp_path: Path) ->
     assert found.ssl_ca_cert is not None
     assert Path(found.ssl_ca_cert).read_text() == "its authority"
     for version in ("1.30", "1.37"):
-        kubernetes_validate.validate(yaml.safe_load((tmp_path / "applied.yaml").read_text()), version)
+        validate(yaml.safe_load((tmp_path / "applied.yaml").read_text()), version)
 
 
 def test_the_page_has_these_settings() -> None:
