@@ -154,7 +154,7 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
             reaction=reaction(ports),
             shows=reaction(ports, SHOWS),
             workers=(build_worker(ports, slots=2),),
-            routers=(
+            routers=lambda: [
                 router(
                     access=Access(
                         Callers(lambda: KeySet([key.public]), wiring.clock),
@@ -163,8 +163,8 @@ async def builder(tmp_path: Path) -> AsyncIterator[Builder]:
                     ),
                     store=wiring.store,
                     log_of=workshop.log_of,
-                ),
-            ),
+                )
+            ],
         )
 
     async with alone("builder", tmp_path, build, tables=(TABLES,)) as service:

@@ -26,7 +26,7 @@ async def app(idle_world: World) -> AsyncIterator[FastAPI]:
     async with idle_world.deployer() as service:
         app = FastAPI()
         speak_problems(app)
-        for router in service.routers:
+        for router in service.routers():
             app.include_router(router)
         yield app
 

@@ -158,7 +158,7 @@ async def test_deleting_leaves_nothing_in_the_cluster(world: World, server: ApiS
 
 async def capacity(service: Service, world: World) -> dict[str, int]:
     app = FastAPI()
-    for each in service.routers:
+    for each in service.routers():
         app.include_router(each)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://deployer") as client:
         answer = await client.get("/v1/capacity", headers=authorized(world))

@@ -42,7 +42,7 @@ async def run():
         return f"{request.url.scheme} {request.client.host}"
 
     service = Service(
-        name="indexer", wiring=wiring, hears=frozenset(), reaction=ByType({}), says=(), routers=(router,),
+        name="indexer", wiring=wiring, hears=frozenset(), reaction=ByType({}), says=(), routers=lambda: [router],
         start=(started,), close=(closed,),
     )
     process = ProcessSettings(

@@ -58,7 +58,7 @@ def service(wiring: Wiring, *measures: Measure) -> ServiceRunner:
             reaction=ByType({}),
             says=(),
             measures=measures,
-            routers=(router,),
+            routers=lambda: [router],
         )
     )
 

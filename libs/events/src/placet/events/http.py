@@ -42,7 +42,7 @@ def http_app(
     speak_problems(app)
     admits = any(runner.service.admits is not None for runner in runners)
     every = (
-        *(router for runner in runners for router in runner.service.routers),
+        *(router for runner in runners for router in runner.service.routers()),
         *((services_router(runners),) if admits else ()),
         _bus(),
         _health(runners),

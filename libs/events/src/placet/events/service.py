@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -87,7 +87,8 @@ class Service:
     workers: tuple[Worker[Any], ...] = ()
     periodic: tuple[Periodic, ...] = ()
     projections: tuple[Projection, ...] = ()
-    routers: tuple[APIRouter, ...] = ()
+    routers: Callable[[], Iterable[APIRouter]] = tuple
+    """What it is asked over HTTP, made where that is served: a framework takes as long for it as a start does else."""
     mounts: Mapping[str, ASGIApp] = field(default_factory=dict)
     """Applications that answer by themselves whatever is below a path, say `/models`, without what a framework does
     for each request. A PlacetError of theirs is answered as any."""

@@ -69,7 +69,7 @@ async def build(settings: BuilderSettings, wiring: Wiring) -> Service:
         recalls=reaction(ports, RECALLS),
         shows=reaction(ports, SHOWS),
         workers=(build_worker(ports, slots=settings.builds_at_once),),
-        routers=(router(access=access, store=wiring.store, log_of=workshop.log_of),),
+        routers=lambda: [router(access=access, store=wiring.store, log_of=workshop.log_of)],
         admits=asynccontextmanager(access.require),
         measures=(disk(settings.data_dir),),
         counts=(denials,),

@@ -155,7 +155,7 @@ async def build(
             Periodic(name="liveness", every=_pause(settings), run=ports.host.check),
             *again,
         ),
-        routers=(
+        routers=lambda: [
             router(
                 host=ports.host,
                 probe=ports.probe,
@@ -163,8 +163,8 @@ async def build(
                 store=wiring.store,
                 placements=placements,
                 where=_where(settings),
-            ),
-        ),
+            )
+        ],
         admits=asynccontextmanager(access.require),
         on_alive=vigil.on_alive,
         measures=tuple(measures(placements, wiring.clock, settings.data)),

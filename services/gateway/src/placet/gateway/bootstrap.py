@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import anyio.to_thread
+from fastapi import APIRouter
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
@@ -108,53 +109,14 @@ async def build(
         together=settings.models_requests,
     )
     proxy = ModelProxy(queries, wiring.store.committed, limits.within(_descriptors()), wiring.clock, told)
-    api = router(
-        access=access,
-        commands=commands,
-        intake=intake,
-        queries=queries,
-        ports=ports,
-        store=wiring.store,
-        clock=wiring.clock,
-        max_source=settings.max_source_bytes,
-    )
-
-    excepting = Excepting(wiring, queries, ports.rules, days=settings.exception_days)
-    exceptions = exceptions_router(access=access, excepting=excepting, queries=queries, clock=wiring.clock)
-
-    approvals = approvals_router(access=access, approving=Approving(wiring, queries), queries=queries)
-
-    certificates = certificates_router(
-        access=access, revoking=Revoking(wiring, queries), reviewing=Reviewing(wiring, queries)
-    )
-
-    known = PolicyQueries(wiring.store, queries)
-    publishing = Publishing(wiring, known, ports.policies)
-    policies = policies_router(access=access, publishing=publishing, policies=known, clock=wiring.clock)
-
-    keys = keys_router(access=access, queries=queries)
-    facts = facts_router(access=access, facts=ports.facts)
-    snapshots = Advisories(wiring, queries, ports.snapshots)
-    advisories = advisories_router(access=access, advisories=snapshots)
-    made = AssessmentQueries(wiring.store, queries)
-    assessing = Assessing(wiring, made, ports.assessments)
-    assessments = assessments_router(access=access, assessing=assessing, made=made, clock=wiring.clock)
-
-    heard = ReportQueries(wiring.store, queries.people)
-    reporting = Reporting(wiring, heard, queries.people, most=settings.reports_per_day)
-    reports = reports_router(access=access, reporting=reporting, reported=heard)
-
     held = Held(wiring.store, queries.people)
     erasing = Erasing(wiring, queries.people, held, facts=ports.facts, assessments=ports.assessments)
-    people = people_router(access=access, held=held, erasing=erasing)
-
     days: dict[Kind, int] = {
         "words": settings.keep_words_days,
         "answers": settings.keep_answers_days,
         "facts": settings.keep_facts_days,
     }
     retaining = Retaining(wiring, queries.people, days, facts=ports.facts, assessments=ports.assessments)
-    retention = retention_router(access=access, retaining=retaining)
 
     client = client_of(settings)
     signing_in = (
@@ -176,9 +138,58 @@ async def build(
     if console is not None:
         close.append(console.close)
 
-    granting = Granting(wiring, queries.people)
-    quotas = quotas_router(access=access, quotas=Quotas(wiring), granting=granting)
-    sharing = sharing_router(access=access, granting=granting, queries=queries)
+    def routers() -> list[APIRouter]:
+        known = PolicyQueries(wiring.store, queries)
+        made = AssessmentQueries(wiring.store, queries)
+        heard = ReportQueries(wiring.store, queries.people)
+        granting = Granting(wiring, queries.people)
+        return [
+            router(
+                access=access,
+                commands=commands,
+                intake=intake,
+                queries=queries,
+                ports=ports,
+                store=wiring.store,
+                clock=wiring.clock,
+                max_source=settings.max_source_bytes,
+            ),
+            exceptions_router(
+                access=access,
+                excepting=Excepting(wiring, queries, ports.rules, days=settings.exception_days),
+                queries=queries,
+                clock=wiring.clock,
+            ),
+            approvals_router(access=access, approving=Approving(wiring, queries), queries=queries),
+            certificates_router(
+                access=access, revoking=Revoking(wiring, queries), reviewing=Reviewing(wiring, queries)
+            ),
+            keys_router(access=access, queries=queries),
+            policies_router(
+                access=access,
+                publishing=Publishing(wiring, known, ports.policies),
+                policies=known,
+                clock=wiring.clock,
+            ),
+            facts_router(access=access, facts=ports.facts),
+            advisories_router(access=access, advisories=Advisories(wiring, queries, ports.snapshots)),
+            assessments_router(
+                access=access,
+                assessing=Assessing(wiring, made, ports.assessments),
+                made=made,
+                clock=wiring.clock,
+            ),
+            reports_router(
+                access=access,
+                reporting=Reporting(wiring, heard, queries.people, most=settings.reports_per_day),
+                reported=heard,
+            ),
+            people_router(access=access, held=held, erasing=erasing),
+            retention_router(access=access, retaining=retaining),
+            quotas_router(access=access, quotas=Quotas(wiring), granting=granting),
+            sharing_router(access=access, granting=granting, queries=queries),
+            entrance(),
+        ]
 
     async def leave_first_token() -> None:
         if settings.admin_token_file is not None:
@@ -208,25 +219,7 @@ async def build(
             Periodic(name="retain", every=86400.0, run=retaining.apply),
             Periodic(name="erase", every=3600.0, run=erasing.take_up_again),
         ),
-        routers=(
-            *(
-                api,
-                exceptions,
-                approvals,
-                certificates,
-                keys,
-                policies,
-                facts,
-                advisories,
-                assessments,
-                reports,
-                people,
-                retention,
-                quotas,
-                sharing,
-            ),
-            entrance(),
-        ),
+        routers=routers,
         mounts={"/models": proxy, "/console": unset() if console is None else console.app},
         admits=asynccontextmanager(access.caller),
         measures=tuple(measures(wiring.store, wiring.clock)),

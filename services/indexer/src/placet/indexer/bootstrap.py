@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from anyio import to_thread
+from fastapi import APIRouter
 
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
@@ -37,27 +39,25 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         images=ports.images, wiring=wiring, patience=timedelta(seconds=settings.announce_seconds)
     )
     denials = Denials(wiring, AccessDenied)
-    notified = (
-        ()
-        if settings.notification_token is None
-        else (
-            router(
+    collection = Collection(storage=ports.storage, wiring=wiring)
+    asked: list[Callable[[], APIRouter]] = []
+    if settings.notification_token is not None:
+        asked.append(
+            partial(
+                router,
                 token=settings.notification_token,
                 prefix=_prefix(settings.registry),
                 wiring=wiring,
                 denials=denials,
-            ),
+            )
         )
-    )
-    collection = Collection(storage=ports.storage, wiring=wiring)
-    asked = []
     admits: Admits | None = None
     if settings.token_keys is not None:
         keys = await to_thread.run_sync(KeySet.load, settings.token_keys)
         callers = Callers(lambda: keys, wiring.clock, provider_of(settings, wiring.clock))
         close.append(callers.close)
         reader = reader_of(callers=callers, store=wiring.store, denials=denials)
-        asked.append(garbage_router(reader=reader, collection=collection))
+        asked.append(partial(garbage_router, reader=reader, collection=collection))
         admits = asynccontextmanager(reader)
     days = settings.collect_days
 
@@ -74,9 +74,9 @@ async def build(settings: IndexerSettings, wiring: Wiring, ports: Ports | None =
         reaction=reaction(ports, wiring.store),
         recalls=reaction(ports, wiring.store, RECALLS),
         shows=reaction(ports, wiring.store, SHOWS),
-        workers=(look_worker(reconciliation),) if notified else (),
+        workers=() if settings.notification_token is None else (look_worker(reconciliation),),
         periodic=(Periodic(name="look", every=settings.look_seconds, run=reconciliation.run), *collecting),
-        routers=(*notified, *asked),
+        routers=lambda: [made() for made in asked],
         admits=admits,
         counts=(denials,),
         start=(denials.start,),

@@ -110,13 +110,13 @@ async def build(settings: MetadataSettings, wiring: Wiring, ports: Ports | None 
             ),
         ),
         projections=(INDEX,),
-        routers=(
+        routers=lambda: [
             api.router(reader=admitted, onlookers=onlookers, queries=queries, store=wiring.store, tail=tail),
             checkpoints_api.router(reader=admitted, tree=tree, queries=queries, keys=ports.keys),
             bundles_api.router(reader=admitted, bundling=bundling, queries=queries, clock=wiring.clock),
             history_api.router(auditor=auditor, histories=histories, clock=wiring.clock),
             webhooks_api.router(reader=admitted, subscribing=Subscribing(wiring, ports.receivers, changed)),
-        ),
+        ],
         admits=asynccontextmanager(admitted),
         measures=tuple(measures(wiring)),
         on_gap=note_gap,
