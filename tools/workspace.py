@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,13 @@ class Package:
     path: Path
     declared: tuple[Requirement, ...]
     """Its dependencies, without those that it has only with an extra."""
-    optional: tuple[Requirement, ...]
-    """Those that it has only with an extra."""
+    optional: Mapping[str, tuple[Requirement, ...]]
+    """Those that it has only with an extra, by the name of that."""
     build: tuple[Requirement, ...]
+
+    def needs(self, *extras: str) -> list[Requirement]:
+        """To be there, with these extras."""
+        return [*self.declared, *chain(*(self.optional[extra] for extra in extras))]
 
     @property
     def sources(self) -> Path:
@@ -55,11 +62,10 @@ def read(path: Path) -> Package:
         version=pyproject["project"]["version"],
         path=path,
         declared=tuple(map(Requirement, pyproject["project"].get("dependencies", []))),
-        optional=tuple(
-            Requirement(line)
-            for lines in pyproject["project"].get("optional-dependencies", {}).values()
-            for line in lines
-        ),
+        optional={
+            extra: tuple(map(Requirement, lines))
+            for extra, lines in pyproject["project"].get("optional-dependencies", {}).items()
+        },
         build=tuple(map(Requirement, pyproject["build-system"]["requires"])),
     )
 
@@ -77,7 +83,7 @@ def third_party(requirements: list[Requirement]) -> list[Requirement]:
 def needed_by_the_platform() -> list[Requirement]:
     """To install every package of the workspace and run it."""
     declared = [
-        found for package in packages() for found in (*package.declared, *package.optional, *package.build)
+        found for package in packages() for found in (*package.needs(*package.optional), *package.build)
     ]
     return third_party(declared) + group("install")
 
@@ -97,7 +103,12 @@ def closure(name: str) -> list[Package]:
 
 def needed_by_service(name: str) -> list[Requirement]:
     """To run this service, and nothing else."""
-    return third_party([each for package in closure(f"placet-{name}") for each in package.declared])
+    packages, asked = closure(f"placet-{name}"), defaultdict[str, set[str]](set)
+    for each in chain(*(package.declared for package in packages)):
+        asked[canonicalize_name(each.name)] |= each.extras
+    return third_party(
+        [each for package in packages for each in package.needs(*asked[canonicalize_name(package.name)])]
+    )
 
 
 def needed_to_make_images() -> list[Requirement]:

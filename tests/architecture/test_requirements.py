@@ -52,6 +52,11 @@ def test_every_locked_package_has_a_hash_and_none_an_address(lock: Path) -> None
     assert "--index" not in text
 
 
+def test_who_looks_at_no_project_carries_nothing_that_computes_evaluations() -> None:
+    carries = {name for name in workspace.SERVICES if "pandas" in requirements.locked(f"services/{name}.txt")}
+    assert carries == {"gateway", "certifier"}
+
+
 def test_every_dependency_is_explained_once() -> None:
     explained = re.findall(r"^\| `([\w.-]+)` \|", DECISIONS.read_text(), re.MULTILINE)
     assert sorted(explained) == sorted(set(explained))

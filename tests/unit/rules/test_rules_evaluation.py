@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from placet.errors import Refused
 from placet.projects import parse_manifest
 from placet.projects.manifest import Evaluation
 from placet.rules import Engine, gather_submit_facts, load_shipped
@@ -74,6 +76,15 @@ def test_what_is_told_of_each_group_follows_from_the_answers(tmp_path: Path) -> 
             "equalizedOddsDifference": 0.4,
         }
     )
+
+
+def test_who_lacks_what_computes_them_is_told_where_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(Refused, match="pandas and fairlearn") as refused:
+        facts(tmp_path, table(*FAIR))
+    assert refused.value.fix == "install placet-rules[evaluation]"
 
 
 def test_a_column_that_is_named_twice_is_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from placet.errors import Refused
 from placet.projects.manifest import Evaluation
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def evaluated(declared: Evaluation, file: Path | None) -> Facts:
     some cases were favourable and some were not, `truePositiveRate` and `falsePositiveRate`. `parity` has for each
     column the largest `demographicParityDifference` (of selection rates) and `equalizedOddsDifference` (of both others)
     between two groups, `demographicParityRatio`, and the number of rows of the `smallest` group.
+
+    Raises Refused where what computes them is not installed, which is the extra `evaluation` of this package.
     """
     said = {**NOTHING, "declared": declared.predictions, "present": file is not None}
     # A column that is named twice is one: pandas would have two of its name.
@@ -68,7 +71,13 @@ def _read(file: Path) -> DataFrame | None:
     # Before numpy is loaded: its threads would reserve more memory than this process may have.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    import pandas  # 2 s with fairlearn: only for projects that have an evaluation
+    try:
+        import pandas  # 2 s with fairlearn: only for projects that have an evaluation
+    except ImportError as missing:
+        raise Refused(
+            "evaluations are computed with pandas and fairlearn, which are not installed here",
+            fix="install placet-rules[evaluation]",
+        ) from missing
 
     with warnings.catch_warnings():
         # Where a first row is too long, the rest would be cut off, or the columns would move.
