@@ -412,6 +412,13 @@ async def test_a_team_has_its_role_for_as_long_as_somebody_is_of_it(gateway: Gat
         assert (await ada.http.delete(f"{MEMBERS}/team:fraud")).status_code == 204
         assert (await admin.delete(team)).status_code == 204
         assert (await admin.get("/v1/teams")).json()["teams"] == []
+        for path, wanted in (
+            (f"{team}/members/bob", "person:…"),
+            (f"{MEMBERS}/bob", "person:… or team:NAME"),
+        ):
+            unreadable = await admin.delete(path)
+            assert unreadable.status_code == 400
+            assert f"'bob' is none: the list has {wanted} for each" in unreadable.json()["detail"]
         for method, path in (("PUT", team), ("DELETE", team), ("PUT", f"{team}/members")):
             refused = await ada.http.request(
                 method, path, json={"person": "ada"} if "members" in path else {}

@@ -272,6 +272,8 @@ async def test_who_has_no_role_is_told_which_claim_was_looked_at(
         {"email": 7},
         {"email": "a\u200bb"},
         {"email": "a" * 201},
+        {"email": "team:fraud"},
+        {"email": "person:00000000-0000-7000-8000-000000000001"},
         {"email_verified": False},
     ],
 )

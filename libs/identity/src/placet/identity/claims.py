@@ -25,7 +25,7 @@ from jwt.api_jws import PyJWS
 
 from placet.errors import Forbidden, Unauthenticated, Unreadable
 from placet.identity.settings import ProviderSettings, roles_by_value
-from placet.identity.sharing import TEAM_PATTERN
+from placet.identity.sharing import IDS, TEAM_PATTERN
 from placet.trust.tokens import CLOCK_SKEW, EXPIRED, Role, Token
 
 MAX_TOKEN_BYTES = 8192
@@ -269,9 +269,10 @@ class Reading:
                 fix="have it verified there, then sign in again",
             )
         name = " ".join(unicodedata.normalize("NFKC", said).split()) if isinstance(said, str) else ""
-        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name.startswith(IDS):
             raise Forbidden(
-                f"the claim `{self._name_claim}` of your token, by which people are known here, is no name",
+                f"the claim `{self._name_claim}` of your token, by which people are known here, is no name: that is up"
+                f" to {MAX_NAME} characters that are seen, and begins with neither {' nor '.join(IDS)}",
                 rule="oidc.name",
                 fix="have the provider send it to placet (for mails that is the scope `email`), or name another claim"
                 " in PLACET_OIDC_NAME_CLAIM",

@@ -43,7 +43,7 @@ from placet.gateway.ports import Ports
 from placet.gateway.projections import WINDOWS
 from placet.gateway.queries import CertificateState, ImageSearch, Measure, Queries, place_of
 from placet.gateway.uploads import ARCHIVE, FILE, FORM, receive
-from placet.identity.sharing import TEAM
+from placet.identity.sharing import IDS
 from placet.projects import FORMATS, PROJECT_PATTERN, RESERVED_NAME, Limits
 from placet.projects.full_disk import told_when_full
 from placet.rules import Verdict
@@ -120,9 +120,9 @@ class CommandBody(KnownFields):
 def _named(name: str) -> str:
     if not (name := normalised(name)):
         raise ValueError("a name is more than white space")
-    if name.startswith(("person:", TEAM)):
+    if name.startswith(IDS):
         raise ValueError(
-            "a name begins with neither person: nor team:, as ids of people and teams on projects do"
+            f"a name begins with neither {' nor '.join(IDS)}, as ids of people and teams on projects do"
         )
     return name
 

@@ -5,11 +5,12 @@ Whether the caller is an owner of the project is asked before any of it (`access
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from placet.errors import Conflict, Refused, Unknown
 from placet.events.contracts.shapes import ProjectRole
@@ -37,13 +38,30 @@ Named = Annotated[
         description="a person's name, or their opaque id; nothing that is not seen",
     ),
 ]
-Person = Annotated[str, InPath(pattern=f"^{PERSON_PATTERN}$", description="as events have it")]
+_PERSON = f"^{PERSON_PATTERN}$"
+_TO = f"^(?:{PERSON_PATTERN}|{TEAM}{TEAM_PATTERN.strip('^$')})$"
+
+
+def _listed(pattern: str, what: str) -> AfterValidator:
+    """An id and no name: who has another name by now, or none any more, is named all the same."""
+
+    def must_be_one(given: str) -> str:
+        if re.search(pattern, given) is None:
+            raise ValueError(f"{given!r} is none: the list has {what}")
+        return given
+
+    return AfterValidator(must_be_one)
+
+
+Person = Annotated[
+    str,
+    _listed(_PERSON, "person:… for each"),
+    InPath(json_schema_extra={"pattern": _PERSON}, description="as events have it"),
+]
 To = Annotated[
     str,
-    InPath(
-        pattern=f"^(?:{PERSON_PATTERN}|{TEAM}{TEAM_PATTERN.strip('^$')})$",
-        description="person:… or team:NAME, as the list has it",
-    ),
+    _listed(_TO, "person:… or team:NAME for each, in `to`"),
+    InPath(json_schema_extra={"pattern": _TO}, description="person:… or team:NAME, as the list has it"),
 ]
 
 
