@@ -415,6 +415,9 @@ async def advisories_are_not_what_their_digest_says(gateway: Gateway) -> httpx.R
 ELSEWHERE: Mapping[Call, str] = {
     ("GET", "/readyz", 503): "events/test_readiness.py::test_without_a_database_it_is_not_ready",
     ("GET", "/v1/sources", 413): "gateway/test_git_sources.py::test_one_that_is_too_large_is_told_to_be",
+    ("GET", "/v1/audit/bundle", 422): (
+        "metadata/test_bundles.py::test_without_a_registry_it_is_said_what_to_set"
+    ),
     ("GET", "/v1/audit/bundle", 413): "metadata/test_bundles.py::test_that_is_told_over_http_as_too_large",
     ("POST", "/v1/me/token", 409): (
         "gateway/test_oidc.py::test_nobody_has_tokens_made_for_themselves_without_end"

@@ -200,11 +200,14 @@ def test_evidence_that_cannot_be_had_leaves_nothing_behind(
     placet: Placet, served: Served, tmp_path: Path
 ) -> None:
     served.happen(3)
-    ended = placet("audit", "export", "churn", "--out", str(tmp_path / "evidence"))
-    assert ended.status == 3, ended.err
+    (tmp_path / "there").mkdir()
+    for folder in ("a/new/one", "there"):
+        ended = placet("audit", "export", "churn", "--out", str(tmp_path / folder))
+        assert ended.status == 1, ended.err
     assert "told of no registry" in ended.err
     assert "PLACET_REGISTRY" in ended.err
-    assert list((tmp_path / "evidence").iterdir()) == []
+    assert not (tmp_path / "a").exists()
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_an_archive_that_ends_before_the_moment_asked_for_is_known() -> None:

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI, Request
-from placet.errors import TooLarge, Unavailable, Unknown
+from placet.errors import Refused, TooLarge, Unavailable, Unknown
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import ProjectRestricted, RoleGranted
 from placet.events.contracts.shapes import RecordedFacts
@@ -259,10 +259,10 @@ async def test_without_a_registry_it_is_said_what_to_set(evidence: Evidence) -> 
     keys = KeyFiles(evidence.sealed.keys())
     none = Bundling(queries=log.queries, tree=Tree(log.alone.wiring.store), keys=keys, evidence=None)
     wanted = Wanted(project="churn", at=log.alone.clock.now())
-    with pytest.raises(Unavailable, match="told of no registry") as refused:
+    with pytest.raises(Refused, match="told of no registry") as refused:
         await none.bundle(wanted, evidence.folder / "none.zip")
     assert "PLACET_REGISTRY" in str(refused.value.fix)
-    assert (await log.read("/v1/audit/bundle?project=churn", 503))["status"] == 503
+    assert (await log.read("/v1/audit/bundle?project=churn", 422))["status"] == 422
 
 
 # what people read in it

@@ -28,6 +28,7 @@ class _Manifest(msgspec.Struct):
 async def export(arguments: Namespace, screen: Screen) -> int:
     folder: Path = arguments.out
     unfinished = folder / f".{arguments.project}.zip.part"
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
         async with connect() as platform:
@@ -50,6 +51,9 @@ async def export(arguments: Namespace, screen: Screen) -> int:
     finally:
         with suppress(NotADirectoryError):
             await to_thread.run_sync(lambda: unfinished.unlink(missing_ok=True))
+        with suppress(OSError):  # where something is in them, they stay
+            for each in made:
+                each.rmdir()
     try:
         with zipfile.ZipFile(archive) as opened:
             events = sum(each.startswith("events/") and each.endswith(".json") for each in opened.namelist())

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from anyio import to_thread
 
-from placet.errors import TooLarge, Unavailable, Unknown, Unreadable
+from placet.errors import Refused, TooLarge, Unavailable, Unknown, Unreadable
 from placet.events import Recorded
 from placet.events.codec import timestamp
 from placet.events.envelope import PLATFORM
@@ -116,9 +116,9 @@ class Bundling:
 
     async def bundle(self, wanted: Wanted, into: Path) -> Made:
         """Write it. Raises Unknown of a project that nothing happened to by then, TooLarge of one with more than an
-        archive takes, and Unavailable without a registry, or while others are made."""
+        archive takes, Refused without a registry, and Unavailable while others are made."""
         if self._evidence is None:
-            raise Unavailable(
+            raise Refused(
                 "this audit log was told of no registry, and evidence lies there",
                 fix="set PLACET_REGISTRY of the service metadata, as the other services have it",
             )

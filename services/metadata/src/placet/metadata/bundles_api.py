@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
 
-from placet.errors import TooLarge, Unknown
+from placet.errors import Refused, TooLarge, Unknown
 from placet.events import Clock
 from placet.events.described import errors, file
 from placet.events.json_route import JsonRoute
@@ -49,7 +49,7 @@ def router(*, reader: Reader, bundling: Bundling, queries: Queries, clock: Clock
     @api.get(
         "/bundle",
         response_class=FileResponse,
-        responses=file("application/zip") | errors(Unknown, TooLarge),
+        responses=file("application/zip") | errors(Unknown, TooLarge, Refused),
     )
     async def get_bundle(
         project: Annotated[str, Query(pattern=r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$")],
