@@ -33,10 +33,17 @@ def pytest_configure(config: pytest.Config) -> None:
     sources.required()  # a wrong name ends the run here, not with the first test that looks
 
 
-def pytest_collection_finish() -> None:
-    # Ten thousand tests and all that they import stay to the end: no collector of garbage is to look at them each time.
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Ten thousand tests and all that they import stay to the end: no collector of garbage is to look at them each time
+    that it comes by, and not while they are collected, either."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
