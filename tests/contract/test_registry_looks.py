@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from placet.errors import Unavailable
 from placet.events.contracts.indexer import ImageIndexed, ImageUnknown, ImageVanished
+from placet.indexer import api
 from placet.oci import ImageLayout, Registry, open_registry
 from placet.oci.content import OCTET_STREAM
 
@@ -53,6 +54,16 @@ class TestLooksAtAFolder(LooksAtARegistry):
         shutil.rmtree(tmp_path / "registry" / "models" / "churn" / "blobs")
         await look(indexer)
         assert [type(each) for each in await indexer.said()] == [ImageIndexed, ImageVanished]
+
+    async def test_no_more_looks_wait_than_are_worth_keeping(
+        self, client: Registry, indexer: Alone, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(api, "MOST_WAITING", 3)
+        digests = [f"sha256:{number:064x}" for number in range(5)]
+        answers = [(await notify(indexer, client, "push", each))[0] for each in digests]
+        assert answers == [202, 202, 202, 503, 503]
+        await indexer.work_off()
+        assert (await notify(indexer, client, "push", digests[4]))[0] == 202
 
     async def test_a_notification_of_somebody_else_is_not_taken(
         self, client: Registry, indexer: Alone

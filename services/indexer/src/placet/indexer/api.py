@@ -1,7 +1,7 @@
 """What the registry tells by itself, and what operators ask about it.
 
 A registry's notifications, as Docker's distribution sends them, are not believed. They only say where to look, so
-whoever has their token can at most have the indexer look at the registry.
+whoever has their token can at most have the indexer look at the registry, so often at a time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request
 
 from placet.errors import Forbidden, TooLarge, Unauthenticated, Unavailable, Unreadable
@@ -24,6 +25,7 @@ from placet.events.json_route import JsonRoute
 from placet.events.known_fields import known_parameters
 from placet.events.shares import Shares
 from placet.events.store import EventStore
+from placet.events.tables import jobs
 from placet.identity import Callers
 from placet.identity.denials import Denials
 from placet.indexer import answers as shapes
@@ -35,6 +37,9 @@ from placet.oci.content import MANIFEST_TYPES
 from placet.trust.tokens import Token
 
 MAX_BODY = 1024 * 1024
+MOST_WAITING = 1000
+"""Looks that were asked for and not done. A registry asks for no more again; what it gives up, a round looks at."""
+RETRY_AFTER = 30.0
 OPERATORS = frozenset({"operator", "admin"})
 USUAL_DAYS = 30
 OlderThan = Annotated[
@@ -87,6 +92,7 @@ def router(*, token: str, prefix: str, wiring: Wiring, denials: Denials) -> APIR
         """Events of a registry, each of which has the indexer look at the repository that it names."""
         looks = _looks(await _body(request), prefix)
         if looks:
+            await _must_have_room(wiring.store)
             await _ask_for(looks, wiring)
         return {"looks": len(looks)}
 
@@ -176,6 +182,16 @@ def _looks(envelope: Envelope, prefix: str) -> dict[str, LookJob]:
         image = target.digest if is_push and is_digest(target.digest) else None
         looks[f"{repository}@{image or ''}"] = LookJob(repository=repository, image=image)
     return looks
+
+
+async def _must_have_room(store: EventStore) -> None:
+    waiting = sa.select(jobs.c.key).where(jobs.c.kind == LOOK).limit(MOST_WAITING)
+    if len(await store.rows(waiting)) == MOST_WAITING:
+        raise Unavailable(
+            f"{MOST_WAITING} looks at the registry are still to be done, and no more are taken meanwhile",
+            fix="send it again later: what is never sent is found by the next round over all repositories",
+            retry_after=RETRY_AFTER,
+        )
 
 
 async def _ask_for(looks: dict[str, LookJob], wiring: Wiring) -> None:
