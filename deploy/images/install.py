@@ -27,7 +27,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -53,12 +53,12 @@ def main(verb: str, *arguments: str) -> None:
         pip("install", "--target", TOOLS, "--require-hashes", "--requirement", lock)
     elif verb == "packages":
         (lock,) = arguments
-        uv("--require-hashes", *index(), "--requirement", lock, "--target", PACKAGES)
+        uv(PACKAGES, "--require-hashes", *index(), "--requirement", lock)
         tidied(PACKAGES)
     elif verb == "placet":
         # Whole paths, and no index: a folder's bare name would be somebody else's package.
         folders = sorted(each.parent.resolve() for each in Path().glob("*/**/pyproject.toml"))
-        uv("--no-deps", "--no-index", "--no-build-isolation", *folders, "--target", OWN)
+        uv(OWN, "--no-deps", "--no-index", "--no-build-isolation", *folders)
         tidied(OWN)
         DATA.mkdir()
         (service,) = arguments
@@ -93,10 +93,16 @@ def is_loadable(library: str) -> bool:
     return True
 
 
-def uv(*arguments: str | Path) -> None:
-    """Its own cache ends with the build."""
+def uv(target: Path, *arguments: str | Path) -> None:
+    """Its own cache ends with the build. On a busy machine it may crash while it ends, in threads of its own: what a
+    signal ended is tried once more, since that says nothing of what was to be installed."""
     python = ("--python", sys.executable, "--no-cache", "--quiet", "--link-mode", "copy")
-    run(sys.executable, "-m", "uv", "pip", "install", *python, *arguments, PYTHONPATH=str(TOOLS))
+    asked = (sys.executable, "-m", "uv", "pip", "install", *python, *arguments, "--target", target)
+    status = status_of(*asked, PYTHONPATH=str(TOOLS))
+    if status < 0:
+        shutil.rmtree(target, ignore_errors=True)
+        status = status_of(*asked, PYTHONPATH=str(TOOLS))
+    must_be_done(asked, status)
 
 
 def pip(*arguments: str | Path) -> None:
@@ -123,13 +129,21 @@ def index() -> list[str]:
 
 
 def run(*command: str | Path, **environment: str) -> None:
+    must_be_done(command, status_of(*command, **environment))
+
+
+def must_be_done(command: Sequence[str | Path], status: int) -> None:
+    if status:
+        raise SystemExit(f"{' '.join(map(str, command))} failed with {status}")
+
+
+def status_of(*command: str | Path, **environment: str) -> int:
     believed = {
         name: str(SITE / "ca.pem") for name in ("SSL_CERT_FILE", "PIP_CERT") if (SITE / "ca.pem").exists()
     }
     fixed = {"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "315532800", "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, env={**os.environ, **fixed, **believed, **environment}, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed with {done.returncode}")
+    return done.returncode
 
 
 def tidied(folder: Path) -> None:
