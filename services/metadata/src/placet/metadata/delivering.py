@@ -89,7 +89,8 @@ class Delivering:
                     self._looked.fire()
                     await self._changed.wait(LOOK_EVERY, after=seen)
         except* Unavailable as errors:
-            raise Unavailable(str(errors.exceptions[0])) from errors
+            away = Unavailable(str(errors.exceptions[0]))
+        raise away  # not in there: up to Python 3.11.3 it would come as a group again
 
     async def _enabled(self) -> set[tuple[str, int]]:
         """Those, and in which turn: whom somebody set to another position begins anew there."""

@@ -127,12 +127,15 @@ class _Git:
         self, *arguments: str, failing: Callable[[GitAddress, str], PlacetError] | None = None
     ) -> str:
         """What it said. Raises TooLarge for more than that may be, and of a failure what `failing` makes of it."""
+        is_too_much = False
         try:
             async with self._started(arguments) as process, TaskGroup() as reading:
                 said = reading.create_task(_read(process.stdout))
                 wrong = reading.create_task(_read(process.stderr))
         except* _TooMuch:
-            raise _too_large(self._address, f"more than {MAX_FILES} files") from None
+            is_too_much = True
+        if is_too_much:  # not in there: up to Python 3.11.3 it would come as a group again
+            raise _too_large(self._address, f"more than {MAX_FILES} files")
         status = process.returncode
         complaint = wrong.result().decode(errors="replace").strip()
         if status and failing is not None:
