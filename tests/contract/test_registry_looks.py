@@ -14,7 +14,7 @@ from placet.indexer import api
 from placet.oci import ImageLayout, Registry, open_registry
 from placet.oci.content import OCTET_STREAM
 
-from tests.contract.registry_looks import PATIENCE, LooksAtARegistry, look, notify, put_model
+from tests.contract.registry_looks import PATIENCE, TOKEN, LooksAtARegistry, look, notify, put_model
 from tests.support.servers import Registry as RegistryServer
 from tests.unit.gateway.roads import built
 from tests.unit.hearing import Alone
@@ -62,8 +62,10 @@ class TestLooksAtAFolder(LooksAtARegistry):
         digests = [f"sha256:{number:064x}" for number in range(5)]
         answers = [(await notify(indexer, client, "push", each))[0] for each in digests]
         assert answers == [202, 202, 202, 503, 503]
+        assert await asked_for(indexer, 4) == 413
         await indexer.work_off()
-        assert (await notify(indexer, client, "push", digests[4]))[0] == 202
+        assert await asked_for(indexer, 2) == 202
+        assert await asked_for(indexer, 2) == 503, "it asks for one more than there is room"
 
     async def test_a_notification_of_somebody_else_is_not_taken(
         self, client: Registry, indexer: Alone
@@ -110,3 +112,16 @@ class TestLooksAtADistribution(LooksAtARegistry):
         registry.start()
         await look(indexer)
         assert [type(each) for each in await indexer.said()] == [ImageIndexed]
+
+
+async def asked_for(indexer: Alone, count: int) -> int:
+    """How a notification of so many images is answered."""
+    image = "application/vnd.oci.image.manifest.v1+json"
+    targets = [
+        {"repository": "models/churn", "mediaType": image, "digest": f"sha256:{number:064x}"}
+        for number in range(count)
+    ]
+    async with indexer.http(TOKEN) as http:
+        events = [{"action": "push", "target": each} for each in targets]
+        answer = await http.post("/v1/registry/notifications", json={"events": events})
+    return answer.status_code

@@ -20,6 +20,7 @@ from kubernetes.aio import client, config
 from placet.builder.settings import BuilderSettings
 from placet.certifier.settings import CertifierSettings
 from placet.deployer.settings import DeployerSettings
+from placet.events.main import END_SECONDS
 from placet.events.settings import load
 from placet.gateway.settings import GatewaySettings
 from placet.identity import ProviderSettings
@@ -76,6 +77,13 @@ def read(*profiles: str, inside: Path = workspace.ROOT, **settings: str) -> dict
     assert done.returncode == 0, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def test_who_is_told_to_end_has_longer_than_it_takes() -> None:
+    for service in SERVICES:
+        given = re.fullmatch(r"(\d+)m(\d+)s", read()["services"][service]["stop_grace_period"])
+        assert given is not None
+        assert 60 * int(given[1]) + int(given[2]) > END_SECONDS + 1
 
 
 def test_without_them_nothing_of_them_is_started() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from placet.events.main import END_SECONDS
 from placet.events.settings import ProcessSettings, ServiceSettings, load
 from placet.trust import KeySet, OwnKeys, SigningKey, own_key
 
@@ -753,6 +754,16 @@ def test_probes_ask_what_services_answer() -> None:
             assert asked == {"readinessProbe": "/edgez", "livenessProbe": "/edgez"}
         else:
             assert asked == {"startupProbe": "/livez", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
+
+
+def test_who_is_told_to_end_has_longer_than_it_takes() -> None:
+    """Whoever counts: the time that a cluster gives begins before it tells, while others hear of it."""
+    chart = whole({})
+    for service in SERVICES:
+        pod = chart.the("Deployment", f"placet-{service}")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        told_after = container["lifecycle"]["preStop"]["sleep"]["seconds"] if "lifecycle" in container else 0
+        assert pod["terminationGracePeriodSeconds"] - told_after > END_SECONDS + 1
 
 
 # The edge.

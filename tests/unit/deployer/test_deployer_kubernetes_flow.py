@@ -166,6 +166,13 @@ async def capacity(service: Service, world: World) -> dict[str, int]:
     return total
 
 
+async def test_models_that_end_with_the_deployer_have_as_long_as_any_other(idle_world: World) -> None:
+    settings = idle_world.settings.model_copy(update={"stop_seconds": 50.0})
+    stopping = settings.model_copy(update={"stop_models_on_exit": True})
+    assert (await build(settings, idle_world.wiring, idle_world.ports)).close_seconds < 50.0
+    assert (await build(stopping, idle_world.wiring, idle_world.ports)).close_seconds > 50.0
+
+
 async def test_the_settings_lead_to_the_cluster(
     idle_world: World, server: ApiServer, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.servers.local import free_port
+
 SERVICE = """
 import asyncio, logging, sys, threading
 from pathlib import Path
 from fastapi import APIRouter, Request
 from placet.events import ByType, Service, Wiring
 from placet.events.adapters.in_process_bus import InProcessHub
-from placet.events import main, service
+from placet.events import main
 from placet.events.main import serve
 from placet.events.settings import ProcessSettings
 
@@ -41,9 +43,15 @@ async def run():
     async def whom(request: Request) -> str:
         return f"{request.url.scheme} {request.client.host}"
 
+    @router.get("/v1/block")
+    async def block() -> None:
+        print("blocked", flush=True)
+        threading.Event().wait()
+
     service = Service(
         name="indexer", wiring=wiring, hears=frozenset(), reaction=ByType({}), says=(), routers=lambda: [router],
         start=(started,), close=(closed,),
+        close_seconds=0.1 if "hangs" in sys.argv else 5.0,
     )
     process = ProcessSettings(
         amqp_url="amqp://nobody@127.0.0.1/", database_url="postgresql://nobody@127.0.0.1/x",
@@ -52,7 +60,7 @@ async def run():
     return await serve(service, process)
 
 if "hangs" in sys.argv:
-    main.END_SECONDS, service.CLOSE_SECONDS = 1.0, 0.1
+    main.END_SECONDS = 1.0
 logging.basicConfig(level="INFO")  # as `run_service` does
 sys.exit(asyncio.run(run()))
 """
@@ -92,6 +100,37 @@ async def test_a_thread_that_never_ends_keeps_no_process_from_ending(tmp_path: P
     assert output == b"closed\n"
     assert b"is ended as it is" in told
     assert process.returncode == 1
+
+
+async def test_an_event_loop_that_hangs_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    process, port = await started(tmp_path, "hangs")
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /v1/block HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"blocked\n"
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 1
+    writer.close()
+
+
+async def test_who_waits_for_its_database_is_told_to_end_and_does(tmp_path: Path) -> None:
+    """Before there is any HTTP. Where it is the first process of a container, nobody else would end it."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    settings = {
+        "PLACET_AMQP_URL": f"amqp://nobody@{nowhere}/",
+        "PLACET_DATABASE_URL": f"postgresql://nobody@{nowhere}/x",
+        "PLACET_REGISTRY": str(tmp_path),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "placet.indexer"), stderr=PIPE, env=os.environ | settings
+    )
+    assert process.stderr is not None
+    while b"indexer waits" not in (line := await process.stderr.readline()):
+        assert line, "it ended before it was told to"
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
 
 
 async def test_who_says_nothing_makes_room_for_the_next(tmp_path: Path) -> None:

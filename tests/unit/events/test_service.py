@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from placet.errors import Refused, Unavailable
-from placet.events import service as service_module
 from placet.events import tables
 from placet.events.adapters.in_process_bus import InProcessBus, InProcessHub
 from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver, Subscription
@@ -335,15 +334,14 @@ async def test_who_is_told_to_stop_just_as_another_begins_to_lead_stops(place: P
 
 
 async def test_what_does_not_close_is_left_behind_and_the_rest_is_closed(
-    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service_module, "CLOSE_SECONDS", 0.01)
     closed = asyncio.Event()
 
     async def close() -> None:
         closed.set()
 
-    service = await place.service(close=(close, asyncio.Event().wait))
+    service = await place.service(close=(close, asyncio.Event().wait), close_seconds=0.01)
     async with running(service) as (runner, task):
         await leads(runner)
         task.cancel()
@@ -351,6 +349,56 @@ async def test_what_does_not_close_is_left_behind_and_the_rest_is_closed(
     assert task.cancelled()
     assert closed.is_set()
     assert "tester: Event.wait did not end within" in caplog.text
+
+
+async def test_what_fails_as_it_is_closed_is_told_and_the_rest_is_closed(place: Place) -> None:
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    service = await place.service(close=(close, fail))
+    async with running(service) as (runner, task):
+        await leads(runner)
+        task.cancel()
+        await asyncio.wait((task,))
+    assert closed.is_set()
+    assert isinstance(task.exception(), ZeroDivisionError)
+
+
+async def test_a_part_that_fails_while_the_service_stops_is_told_and_the_outbox_is_emptied(
+    place: Place,
+) -> None:
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def fails_at_its_end() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await free.wait()
+            raise ZeroDivisionError
+
+    service = await place.service(periodic=(Periodic(name="fails", every=0.0, run=fails_at_its_end),))
+    task = asyncio.create_task(ServiceRunner(service, lease_seconds=LEASE).run())
+    await begun.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+
+    async def say(work: UnitOfWork) -> None:
+        await work.decide(THING, "thing/1", "a")
+
+    await transact(service.wiring, "tester", CONTEXT, say)
+    free.set()
+    await eventually(task.done)
+    with pytest.raises(BaseExceptionGroup) as failed:
+        await task
+    assert failed.value.subgroup(ZeroDivisionError) is not None
+    assert place.ear.positions == [1]
+    assert await service.wiring.store.rows(sa.select(tables.leases)) == []
 
 
 class NeverTells(InProcessBus):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from placet.events.tasks import TaskGroup
+from placet.events.tasks import TaskGroup, to_the_end
 
 from tests.support.eventually import eventually
 
@@ -85,6 +85,53 @@ async def test_a_failure_in_a_group_within_a_group_cancels_nobody_else() -> None
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_who_has_two_groups_that_fail_within_one_another_goes_on() -> None:
+    """The failure in the outer group interrupts whoever waits in the inner one; nobody else asked for that."""
+
+    async def fail() -> None:
+        raise Expected
+
+    async def fail_at_its_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise Expected
+
+    async def run() -> str:
+        try:
+            async with TaskGroup() as outer:
+                outer.create_task(fail())
+                async with TaskGroup() as inner:
+                    inner.create_task(fail_at_its_end())
+        except* Expected:
+            pass
+        await asyncio.sleep(0)
+        return "went on"
+
+    assert await run() == "went on"
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_what_is_to_be_done_to_the_end_is_waited_for_and_given_up_by_who_is_told_twice() -> None:
+    is_cut = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_cut.set()
+
+    task = asyncio.create_task(to_the_end(work(), within=1e6))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        assert not is_cut.is_set()
+        task.cancel()
+    await eventually(is_cut.is_set)
+    assert task.cancelled()
 
 
 async def test_a_timeout_around_a_group_that_fails_is_a_timeout() -> None:

@@ -419,6 +419,8 @@ async def test_a_team_has_its_role_for_as_long_as_somebody_is_of_it(gateway: Gat
             unreadable = await admin.delete(path)
             assert unreadable.status_code == 400
             assert f"'bob' is none: the list has {wanted} for each" in unreadable.json()["detail"]
+        for path in (f"{team}/members/{bob.person}%0A", f"{MEMBERS}/team:fraud%0A"):
+            assert (await admin.delete(path)).status_code == 400, "what a script read with its line break"
         for method, path in (("PUT", team), ("DELETE", team), ("PUT", f"{team}/members")):
             refused = await ada.http.request(
                 method, path, json={"person": "ada"} if "members" in path else {}

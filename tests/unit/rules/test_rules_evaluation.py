@@ -78,10 +78,13 @@ def test_what_is_told_of_each_group_follows_from_the_answers(tmp_path: Path) -> 
     )
 
 
+@pytest.mark.parametrize("missing", ["pandas", "fairlearn"])
 def test_who_lacks_what_computes_them_is_told_where_it_comes_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pandas", None)
+    for name in [each for each in sys.modules if each.partition(".")[0] == missing]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(Refused, match="pandas and fairlearn") as refused:
         facts(tmp_path, table(*FAIR))
     assert refused.value.fix == "install placet-rules[evaluation]"

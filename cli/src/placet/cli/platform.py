@@ -53,10 +53,10 @@ from placet.events.codec import Codec
 from placet.events.contracts import CATALOG
 from placet.events.http import http_app
 from placet.events.restoring import must_not_be_half_restored
-from placet.events.service import in_words, run_together
+from placet.events.service import CLOSE_SECONDS, in_words, run_together
 from placet.events.settings import HttpSettings, ServiceSettings, load
 from placet.events.store import EVENTS, Run, Unit
-from placet.events.tasks import TaskGroup
+from placet.events.tasks import TaskGroup, to_the_end
 from placet.events.tls import ShownCertificate, shown_certificate
 from placet.events.traces import trace_this_process, traced
 from placet.gateway.console.signing_in import client_of
@@ -307,9 +307,14 @@ def _read_now(gateway: GatewaySettings) -> None:
         raise WrongSettingError(wrong.detail, fix=wrong.fix) from wrong
 
 
+async def _closed(wiring: Wiring) -> None:
+    """Whatever else ended badly: each of the six has its own."""
+    await to_the_end(wiring.store.close(), within=CLOSE_SECONDS)
+
+
 async def _wired(part: Part, data: Path, hub: InProcessHub, stack: AsyncExitStack) -> Service:
     wiring = await Wiring.embedded(part.name, data=data / "log", hub=hub, tables=part.tables, logs=part.logs)
-    stack.push_async_callback(wiring.store.close)
+    stack.push_async_callback(_closed, wiring)
     await must_not_be_half_restored(part.name, wiring.store)
     await _end_leases(wiring)
     return await part.build(wiring)

@@ -204,8 +204,11 @@ async def _serving(
     finally:
         if ready.done() and not _goes_on(platform):
             await _forget(ready.result(), earlier)
+        was_running = not platform.done()
         platform.cancel()
-        await asyncio.gather(platform, return_exceptions=True)
+        (ended,) = await asyncio.gather(platform, return_exceptions=True)
+        if was_running and isinstance(ended, Exception):
+            screen.error(f"the platform did not end as it should: {ended}")
 
 
 def _goes_on(platform: asyncio.Task[list[socket.socket]]) -> bool:

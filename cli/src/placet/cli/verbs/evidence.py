@@ -28,8 +28,9 @@ class _Manifest(msgspec.Struct):
 async def export(arguments: Namespace, screen: Screen) -> int:
     folder: Path = arguments.out
     unfinished = folder / f".{arguments.project}.zip.part"
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made: list[Path] = []
     try:
+        made = [each for each in (folder, *folder.parents) if not each.exists()]
         await to_thread.run_sync(lambda: folder.mkdir(parents=True, exist_ok=True))
         async with connect() as platform:
             screen.note("gathering events, proofs and evidence …")
@@ -49,7 +50,7 @@ async def export(arguments: Namespace, screen: Screen) -> int:
             f"{folder} cannot be written to: {error.strerror}", fix="name a folder of yours with --out"
         ) from error
     finally:
-        with suppress(NotADirectoryError):
+        with suppress(OSError):
             await to_thread.run_sync(lambda: unfinished.unlink(missing_ok=True))
         with suppress(OSError):  # where something is in them, they stay
             for each in made:

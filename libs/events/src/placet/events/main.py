@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -41,8 +42,8 @@ log = logging.getLogger(__name__)
 
 END_SECONDS = 55.0
 """From when a process is told to end, or one of its parts failed, to its end, whatever hangs: less than who runs
-services gives them (`terminationGracePeriodSeconds` and `stop_grace_period` are a minute). What was not finished by
-then, another replica or the next start does."""
+services gives them (`stop_grace_period` is a minute, and `terminationGracePeriodSeconds` that and the `preStop` that it
+counts, too). What was not finished by then, another replica or the next start does."""
 
 
 def main(
@@ -114,6 +115,7 @@ def main(
     logging.getLogger("aiormq").setLevel(
         logging.CRITICAL
     )  # the bus says itself what becomes of its connections
+    cut_short = 128 + signal.SIGTERM
     if arguments.parked or arguments.retry_parked:
         work = _show_parked(name, process, retry=arguments.retry_parked)
     elif arguments.begin_epoch:
@@ -126,15 +128,28 @@ def main(
         work = _rebuild(name, process, settings, build, tables, logs, arguments.rebuild)
     else:
         work = _serve(name, process, settings, build, tables, logs)
+        cut_short = 0  # it was asked to end, and did
     send_last_spans = trace_this_process(f"placet-{name}", version(f"placet-{name}"))
     try:
-        status = asyncio.run(work)
+        status = asyncio.run(_until_told(work, cut_short))
     except PlacetError as error:
         sys.stderr.write(f"{error}\n")
         status = 1 if isinstance(error, Unavailable) else 2
     finally:
         send_last_spans()
     sys.exit(status)
+
+
+async def _until_told(work: Coroutine[Any, Any, int], cut_short: int) -> int:
+    """Its status, or `cut_short` once this process is told to end: also while it waits for its database, when there is
+    no HTTP yet that would hear of it. In a container nobody else does: the kernel keeps a signal that is not handled
+    from a process that is the first of its machine."""
+    task = asyncio.ensure_future(work)
+    with _told_to_end(lambda _: task.cancel()):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return cut_short
 
 
 async def _serve(
@@ -149,12 +164,7 @@ async def _serve(
     wiring = await _wire(name, process, tables, logs)
     try:
         await must_not_be_half_restored(name, wiring.store)
-        service = await build(settings, wiring)
-        # What is loaded by now stays. A collection of garbage that looks at all of it takes a tenth of a second, in
-        # which nobody is answered.
-        gc.collect()
-        gc.freeze()
-        return await serve(service, process, shown)
+        return await serve(await build(settings, wiring), process, shown)
     finally:
         await wiring.bus.close()
         await wiring.store.close()
@@ -175,6 +185,10 @@ async def serve(service: Service, process: ProcessSettings, shown: ShownCertific
             timeout_graceful_shutdown=10,
         )
     )
+    # What is loaded by now stays. A collection of garbage that looks at all of it takes a tenth of a second, in which
+    # nobody is answered.
+    gc.collect()
+    gc.freeze()
     running = asyncio.create_task(runner.run(), name=service.name)
     running.add_done_callback(lambda _: server.end())
     await server.serve()
@@ -193,32 +207,53 @@ class _Server(BoundedServer):
     def end(self) -> None:
         self.should_exit = True
         _end_in_time()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        _end_in_time()
+        _say_so()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
+        with _told_to_end(lambda number: self.handle_exit(number, None)):
             yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)  # a second signal ends the process at once
+
+
+@contextlib.contextmanager
+def _told_to_end(do: Callable[[int], object]) -> Iterator[None]:
+    """Whoever sends SIGTERM or SIGINT meanwhile has the event loop do this, and the process end in time, also where the
+    loop hangs, which is not asked for that. Once there was one, the next ends the process at once."""
+    loop = asyncio.get_running_loop()
+    is_told = False
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        nonlocal is_told
+        is_told = True
+        _end_in_time()
+        loop.call_soon_threadsafe(_say_so)
+        loop.call_soon_threadsafe(do, number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if is_told else handler)
 
 
 @cache
 def _end_in_time() -> None:
-    """From a thread, since what hangs may be the event loop, or a thread that the interpreter would wait for."""
+    """A second after it was to be said. By a thread of the interpreter's own, which waits for none of its locks: this
+    process must end also where one is held for good, where the log cannot be written, or where a thread does not end
+    that the interpreter would wait for."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    faulthandler.dump_traceback_later(END_SECONDS + 1.0, exit=True, file=nowhere)
 
-    def end() -> None:
+
+@cache
+def _say_so() -> None:
+    """In time to be read."""
+
+    def say() -> None:
         log.critical("this process did not end within %.0f s, and is ended as it is", END_SECONDS)
-        os._exit(1)
 
-    timer = threading.Timer(END_SECONDS, end)
+    timer = threading.Timer(END_SECONDS, say)
     timer.daemon = True
     timer.start()
 

@@ -108,7 +108,9 @@ class Service:
     """Awaited before anything runs, one after the other; one that raises Unavailable again and again, until it does
     not."""
     close: tuple[Callable[[], Awaitable[None]], ...] = ()
-    """Awaited once after everything stopped, last first."""
+    """Awaited once after everything stopped, last first, whatever became of those before."""
+    close_seconds: float = CLOSE_SECONDS
+    """What each of them has. One that takes longer is cancelled, and said."""
 
     def __post_init__(self) -> None:
         """What is not its own it cannot say: `UnitOfWork` refuses others' events, and `make flow` events unsaid."""
@@ -195,8 +197,10 @@ class ServiceRunner:
         return [await runner.progress() for runner in runners]
 
     async def run(self) -> None:
-        """Run until cancelled, then drain. Raises what ended the service if it was not asked to stop."""
+        """Run until cancelled, then drain. Raises what ended the service if it was not asked to stop, and what failed
+        meanwhile if it was."""
         service = self.service
+        failed: BaseExceptionGroup[BaseException] | None = None
         try:
             for step in service.start:
                 await self._patiently(step)
@@ -210,22 +214,34 @@ class ServiceRunner:
                     jobs = self._ending_in_time("jobs", runner.run())
                     tasks.create_task(jobs, name=f"{service.name} jobs")
                 tasks.create_task(self._lead_whenever_possible(), name=f"{service.name} leader")
+        except BaseExceptionGroup as group:
+            failed = group
+            raise
         finally:
             self.is_started = False
-            await to_the_end(self._close(), within=(len(service.close) + 1) * CLOSE_SECONDS)
-            if self._left_behind is not None:
-                raise self._left_behind
+            try:
+                await to_the_end(self._close(), within=(len(service.close) + 1) * service.close_seconds)
+            finally:  # also where it was told to end meanwhile: that it ended badly must not get lost
+                if self._left_behind is not None:
+                    raise self._left_behind
+                if failed is not None:
+                    raise failed
 
     async def _close(self) -> None:
+        failed: list[Exception] = []
         for last in reversed(self.service.close):
             try:
-                async with asyncio.timeout(CLOSE_SECONDS):
+                async with asyncio.timeout(self.service.close_seconds):
                     await last()
             except TimeoutError:
                 log.warning(
                     "%s: %s did not end within %.0f s",
-                    *(self.service.name, getattr(last, "__qualname__", last), CLOSE_SECONDS),
+                    *(self.service.name, getattr(last, "__qualname__", last), self.service.close_seconds),
                 )
+            except Exception as error:  # noqa: BLE001 - the others are closed all the same
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
         """What is away at the start may come back as what is away later does."""
@@ -243,9 +259,9 @@ class ServiceRunner:
 
     async def _lead_whenever_possible(self) -> None:
         while True:
-            await self._leadership.acquire()
-            log.info("%s: leads", self.service.name)
             try:
+                await self._leadership.acquire()
+                log.info("%s: leads", self.service.name)
                 await self._lead()
             finally:
                 self._term = None
@@ -270,11 +286,16 @@ class ServiceRunner:
         subscription = Subscription(service=self.service.name, producers=self.service.hears)
         try:
             await self._lead_while_held(self._hear_and_publish(term, subscription))
-        except asyncio.CancelledError:
-            with suppress(TimeoutError):  # the rest is published by who leads next
-                async with asyncio.timeout_at(self._drained_by):
-                    await relay.drain()
+        except (asyncio.CancelledError, BaseExceptionGroup):
+            if self._drained_by:  # else it was not told to end
+                with suppress(asyncio.CancelledError):  # which it hears of here, if a part failed meanwhile
+                    await to_the_end(self._drain(relay), within=self._drain_seconds)
             raise
+
+    async def _drain(self, relay: Relay) -> None:
+        with suppress(TimeoutError):  # the rest is published by who leads next
+            async with asyncio.timeout_at(self._drained_by):
+                await relay.drain()
 
     async def _lead_while_held(self, work: Coroutine[Any, Any, None]) -> None:
         """Returns when another replica leads. The lease is kept from the first moment: loading may outlast it."""

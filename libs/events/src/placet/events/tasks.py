@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -16,7 +17,11 @@ Answer = TypeVar("Answer")
 
 
 class TaskGroup(asyncio.TaskGroup):
-    """As that of Python 3.13: it raises what its tasks did, and the cancellation comes with the next await."""
+    """As that of Python 3.13: it raises what its tasks did, and the cancellation comes with the next await.
+
+    In an `asyncio.timeout` that expires while a group in it fails, catch the failure inside: whoever catches it outside
+    hears of the timeout with the next await there, up to Python 3.12.
+    """
 
     # What Python 3.11 and 3.12 have, and no version will change any more.
     _parent_task: asyncio.Task[Any]
@@ -34,6 +39,10 @@ class TaskGroup(asyncio.TaskGroup):
             finally:
                 if self._parent_cancel_requested and not was_interrupted:
                     owner.uncancel()  # what those versions forget where a task fails as late as this
+                if owner._must_cancel and not owner.cancelling():  # type: ignore[attr-defined]
+                    # Nobody asks for it any more: it was this group's own, that a group inside handed on.
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0)
         except BaseExceptionGroup:
             if owner.cancelling():
                 owner.uncancel()  # the count stays what it was
@@ -47,6 +56,8 @@ async def to_the_end(work: Coroutine[Any, Any, Answer], *, within: float) -> Ans
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=within)
-        task.cancel()
+        try:
+            await asyncio.wait({task}, timeout=within)
+        finally:
+            task.cancel()
         raise

@@ -31,9 +31,9 @@ from placet.events.tables import READ_MODEL
 
 TEAM_PATTERN = r"^[a-z][a-z0-9-]{1,38}[a-z0-9]$"
 TEAM = "team:"
+"""What a team is called by where a person could be, too."""
 IDS = ("person:", TEAM)
 """How ids of people and teams begin, and so nobody's name."""
-"""What a team is called by where a person could be, too."""
 READ_ALL = frozenset({"approver", "compliance", "auditor", "operator", "admin"})
 """Roles of tokens that read whatever is private: who judges, audits or runs the platform has to."""
 _RANK: dict[ProjectRole, int] = {"viewer": 1, "deployer": 2, "owner": 3}

@@ -72,8 +72,11 @@ def _read(file: Path) -> DataFrame | None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     try:
-        import pandas  # 2 s with fairlearn: only for projects that have an evaluation
-    except ImportError as missing:
+        import fairlearn.metrics  # noqa: F401 - what computes is there, or nothing is read for it
+        import pandas  # 2 s with the other: only for projects that have an evaluation
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in ("fairlearn", "pandas"):
+            raise  # one of them is broken, which is another matter
         raise Refused(
             "evaluations are computed with pandas and fairlearn, which are not installed here",
             fix="install placet-rules[evaluation]",

@@ -43,6 +43,7 @@ from placet.errors import Refused, Unavailable
 from placet.events import Periodic, Service, Wiring
 from placet.events.catalog import contract_of
 from placet.events.contracts.deployer import AccessDenied
+from placet.events.service import CLOSE_SECONDS
 from placet.identity import Callers, provider_of
 from placet.identity.denials import Denials
 from placet.oci import Registry, open_registry
@@ -57,6 +58,8 @@ Run = Callable[[], Awaitable[None]]
 
 CORES_SHARED_BY = 4
 """Models mostly wait for requests."""
+STOPPING_SECONDS = 30.0
+"""When all models are stopped, beside what each has to end by itself: for an engine's answers and for cleaning up."""
 ROOM_SECONDS = 60.0
 """How often it is looked how much a cluster has: nodes come and go, and quotas are changed."""
 
@@ -171,6 +174,9 @@ async def build(
         counts=(MODEL_REQUESTS, MODEL_SECONDS, MODEL_DRIFT, denials),
         start=tuple(start),
         close=(*close, callers.close, denials.close),
+        close_seconds=settings.stop_seconds + STOPPING_SECONDS
+        if settings.stop_models_on_exit
+        else CLOSE_SECONDS,
     )
 
 

@@ -38,15 +38,14 @@ Named = Annotated[
         description="a person's name, or their opaque id; nothing that is not seen",
     ),
 ]
-_PERSON = f"^{PERSON_PATTERN}$"
-_TO = f"^(?:{PERSON_PATTERN}|{TEAM}{TEAM_PATTERN.strip('^$')})$"
+_TO = f"{PERSON_PATTERN}|{TEAM}{TEAM_PATTERN.strip('^$')}"
 
 
 def _listed(pattern: str, what: str) -> AfterValidator:
     """An id and no name: who has another name by now, or none any more, is named all the same."""
 
     def must_be_one(given: str) -> str:
-        if re.search(pattern, given) is None:
+        if re.fullmatch(pattern, given) is None:
             raise ValueError(f"{given!r} is none: the list has {what}")
         return given
 
@@ -55,13 +54,15 @@ def _listed(pattern: str, what: str) -> AfterValidator:
 
 Person = Annotated[
     str,
-    _listed(_PERSON, "person:… for each"),
-    InPath(json_schema_extra={"pattern": _PERSON}, description="as events have it"),
+    _listed(PERSON_PATTERN, "person:… for each"),
+    InPath(json_schema_extra={"pattern": f"^{PERSON_PATTERN}$"}, description="as events have it"),
 ]
 To = Annotated[
     str,
     _listed(_TO, "person:… or team:NAME for each, in `to`"),
-    InPath(json_schema_extra={"pattern": _TO}, description="person:… or team:NAME, as the list has it"),
+    InPath(
+        json_schema_extra={"pattern": f"^(?:{_TO})$"}, description="person:… or team:NAME, as the list has it"
+    ),
 ]
 
 

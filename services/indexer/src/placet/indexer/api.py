@@ -6,6 +6,7 @@ whoever has their token can at most have the indexer look at the registry, so of
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,7 +39,8 @@ from placet.trust.tokens import Token
 
 MAX_BODY = 1024 * 1024
 MOST_WAITING = 1000
-"""Looks that were asked for and not done. A registry asks for no more again; what it gives up, a round looks at."""
+"""Looks that were asked for and not done; replicas that are asked at the same moment may each find room. A registry
+sends again what was not taken, and what it gives up on, a round looks at."""
 RETRY_AFTER = 30.0
 OPERATORS = frozenset({"operator", "admin"})
 USUAL_DAYS = 30
@@ -67,6 +69,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 def router(*, token: str, prefix: str, wiring: Wiring, denials: Denials) -> APIRouter:
     """`prefix` is in front of the names that the registry uses."""
+    asking = asyncio.Lock()
 
     async def registry_only(request: Request) -> None:
         scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
@@ -92,8 +95,9 @@ def router(*, token: str, prefix: str, wiring: Wiring, denials: Denials) -> APIR
         """Events of a registry, each of which has the indexer look at the repository that it names."""
         looks = _looks(await _body(request), prefix)
         if looks:
-            await _must_have_room(wiring.store)
-            await _ask_for(looks, wiring)
+            async with asking:  # or two at once would both find room
+                await _must_have_room(len(looks), wiring.store)
+                await _ask_for(looks, wiring)
         return {"looks": len(looks)}
 
     return api
@@ -184,11 +188,13 @@ def _looks(envelope: Envelope, prefix: str) -> dict[str, LookJob]:
     return looks
 
 
-async def _must_have_room(store: EventStore) -> None:
+async def _must_have_room(count: int, store: EventStore) -> None:
+    if count > MOST_WAITING:
+        raise TooLarge(f"a notification asks for at most {MOST_WAITING} looks, and this one for {count}")
     waiting = sa.select(jobs.c.key).where(jobs.c.kind == LOOK).limit(MOST_WAITING)
-    if len(await store.rows(waiting)) == MOST_WAITING:
+    if len(await store.rows(waiting)) + count > MOST_WAITING:
         raise Unavailable(
-            f"{MOST_WAITING} looks at the registry are still to be done, and no more are taken meanwhile",
+            f"{MOST_WAITING} looks at the registry may wait, and there are too many for {count} more",
             fix="send it again later: what is never sent is found by the next round over all repositories",
             retry_after=RETRY_AFTER,
         )

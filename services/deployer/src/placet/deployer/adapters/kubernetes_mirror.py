@@ -48,9 +48,8 @@ class KubernetesMirror:
         watching, self._watching = self._watching, []
         for each in watching:
             each.cancel()
-        for each in watching:
-            with suppress(asyncio.CancelledError):
-                await each
+        if watching:
+            await asyncio.wait(watching)
 
     def all(self, kind: Kind) -> Sequence[Json]:
         """Raises `Unavailable` while it is not known."""
