@@ -24,7 +24,7 @@ def groups(source: str) -> Iterator[int]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr == "TaskGroup":
             yield node.lineno
-        if isinstance(node, ast.ImportFrom) and node.module == "asyncio":
+        if isinstance(node, ast.ImportFrom) and node.module in ("asyncio", "asyncio.taskgroups"):
             yield from (node.lineno for each in node.names if each.name == "TaskGroup")
 
 
@@ -55,6 +55,7 @@ def test_no_program_uses_a_group_that_loses_a_cancellation() -> None:
     [
         "import asyncio\nasyncio.TaskGroup()",
         "from asyncio import TaskGroup",
+        "from asyncio.taskgroups import TaskGroup as Group",
         "import asyncio as a\na.TaskGroup",
     ],
 )
