@@ -18,6 +18,7 @@ from placet.events.bus import Delivery, HeadAnnounced, Note, Outgoing, Receiver,
 from placet.events.clocks import SystemClock
 from placet.events.decider import Decider
 from placet.events.jobs import Finish, Job, Worker
+from placet.events.leadership import Leadership
 from placet.events.reaction import ByType, Heard
 from placet.events.service import DidNotEnd, Periodic, Service, ServiceRunner, in_words, run_together
 from placet.events.store import EventStore, Run, Unit
@@ -331,6 +332,26 @@ async def test_who_is_told_to_stop_just_as_another_begins_to_lead_stops(place: P
 
     await eventually(task.done)
     assert task.cancelled()
+
+
+async def test_a_lease_that_was_taken_just_as_the_stop_came_is_given_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, acquire = asyncio.Event(), Leadership.acquire
+
+    async def told_late(self: Leadership) -> None:
+        await acquire(self)
+        taken.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Leadership, "acquire", told_late)
+    service = await place.service()
+    task = asyncio.create_task(ServiceRunner(service, lease_seconds=1e6).run())
+    await taken.wait()
+    assert await service.wiring.store.rows(sa.select(tables.leases)) != []
+    task.cancel()
+    await eventually(task.done)
+    assert await service.wiring.store.rows(sa.select(tables.leases)) == []
 
 
 async def test_what_does_not_close_is_left_behind_and_the_rest_is_closed(
