@@ -144,6 +144,24 @@ async def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path: Path) 
     await eventually(lambda: not directory.exists())
 
 
+async def test_orphans_of_a_server_that_have_ended_are_gone(tmp_path: Path) -> None:
+    """Or who looks at all processes, as a deployer does, would look at thousands."""
+    supervisor = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-I", "-S", str(SUPERVISOR), str(tmp_path), "-"],
+        *["sh", "-c", "for each in 1 2 3; do (sh -c 'echo $$ >> orphans' &); done; sleep 1000"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    server, orphans = await pid_of_server(supervisor), tmp_path / "orphans"
+    await eventually(lambda: orphans.exists() and len(orphans.read_text().split()) == 3)
+    pids = [int(each) for each in orphans.read_text().split()]
+    await eventually(lambda: not any(is_running(pid) for pid in pids))
+    assert is_running(server)
+    assert supervisor.stdin is not None
+    supervisor.stdin.close()
+    await supervisor.wait()
+
+
 async def test_a_server_dies_with_its_supervisor(tmp_path: Path) -> None:
     supervisor = await asyncio.create_subprocess_exec(
         *[sys.executable, "-I", "-S", str(SUPERVISOR), str(tmp_path), "-", "sleep", "1000"],

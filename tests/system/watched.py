@@ -24,9 +24,8 @@ UNSAID = {"placet_hampered", "placet_job_attempts", "placet_witness_trouble"}
 
 
 class WatchedStories:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def prometheus(cls, platform: Platform) -> Iterator[Prometheus]:
+    @pytest.fixture
+    def prometheus(self, platform: Platform) -> Iterator[Prometheus]:
         with watching_prometheus(
             sources.program("prometheus"), {"placet": urlsplit(platform.url).netloc}
         ) as prometheus:

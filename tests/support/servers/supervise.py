@@ -75,6 +75,14 @@ def bury(server: subprocess.Popen[bytes]) -> None:
             os.waitpid(pid, 0)
 
 
+def reap(server: subprocess.Popen[bytes]) -> None:
+    """Orphans of the server that have ended: whoever looks at all processes of the machine would look at them, too."""
+    while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if ended.si_pid == server.pid:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
 def main(directory: str, user: str, *command: str) -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     # Ctrl-C reaches the whole foreground group; what it means is for pytest to say, by closing our stdin.
@@ -92,6 +100,7 @@ def main(directory: str, user: str, *command: str) -> None:
         ready, _, _ = select.select([0, child_ended], [], [])
         if child_ended in ready:
             os.read(child_ended, 4096)
+            reap(server)
         if 0 in ready:
             order = os.read(0, 1)
     bury(server)
