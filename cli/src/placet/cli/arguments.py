@@ -11,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -74,6 +75,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise WrongUsageError(message, fix=f"`{self.prog} --help` says more", usage=self.format_usage())
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # As Python has it from 3.11.4 on: who closed what help is written to has seen enough of it.
+        with suppress(OSError):
+            super()._print_message(message, file)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         # Looked at first: argparse would rather say that a verb or a word is missing, or tell it of another parser.
