@@ -648,6 +648,22 @@ async def test_one_that_was_cut_off_from_the_services_is_found_again(
         await deploying
 
 
+async def test_any_two_that_were_cut_from_one_another_find_each_other_again(
+    stack: Stack, steady: str, weights: Weights, tmp_path: Path
+) -> None:
+    """Each service from the one whose network it shares, one pair after the other, while models are deployed."""
+    pairs = [(service, network) for service in SERVICES for network in ("data", "bus", "store", "edge")]
+    is_over = asyncio.Event()
+    async with asked_all_the_time(stack, steady) as load:
+        deploying = asyncio.create_task(keeps_deploying(stack, tmp_path, weights, load, is_over))
+        for service, network in (*pairs, ("deployer", "routes")):
+            with stack.cut_off(service, network):
+                await load.some_more(SOME_SECONDS)
+            await load.some_more(SOME_SECONDS)
+        is_over.set()
+        assert await deploying > 1
+
+
 async def test_what_was_backed_up_is_restored_as_the_pages_say(
     stack: Stack, steady: str, weights: Weights, tmp_path: Path
 ) -> None:
