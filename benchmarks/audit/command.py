@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from placet.cli.__main__ import main
+from placet.cli.command import main
 
 if __name__ == "__main__":
     status = main()

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from placet.deployer.adapters.local_processes import PROCESSES, LocalProcesses
 from placet.deployer.adapters.lodgings import SameUser
-from placet.deployer.adapters.processes import users
+from placet.deployer.adapters.processes import processes_of
 from placet.deployer.adapters.telling import LAST_BYTES
 from placet.deployer.ports import Instance, InstanceSpec
 from placet.deployer.room import Amount
@@ -363,7 +363,7 @@ def image_of(itself: dict[str, Any]) -> Path:
 
 
 def alive_of(user: int) -> list[psutil.Process]:
-    return [process for process, whose in users() if whose == user and _is_alive(process)]
+    return [process for process, _ in processes_of({user}) if _is_alive(process)]
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import placet.certifier.bootstrap
-from placet.cli.__main__ import main as command
+from placet.cli.command import main as command
 from placet.errors import Unreadable
 from placet.events import Event, Heard, Outcome, Service, UnitOfWork
 from placet.events.main import serve

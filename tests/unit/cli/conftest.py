@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from placet.cli.__main__ import main
+from placet.cli.command import main
 
 from tests.unit.client.fake_platform import ADMIN, FakePlatform, running
 

@@ -167,7 +167,7 @@ def test_wrong_usage_is_one_document_with_json(placet: Placet, typed: str) -> No
 def loaded_by(*typed: str) -> set[str]:
     """The packages that a process has loaded once it has carried out the verb."""
     look = (
-        f"import sys; from placet.cli.__main__ import main; main({typed!r});"
+        f"import sys; from placet.cli.command import main; main({typed!r});"
         "print('loaded', *{name.partition('.')[0] for name in sys.modules}, *sys.modules, file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from placet.cli.__main__ import main
+from placet.cli.command import main
 from placet.client import Client, Connection
 from placet.events import ServiceRunner
 from placet.events.http import http_app

@@ -5,16 +5,16 @@ from __future__ import annotations
 import gc
 import signal
 
+from placet.cli.loading import loading
+
 
 def run() -> int:
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so where a shell ignores it
     if is_ours:
         # While there is nothing to give up in order, Ctrl-C ends the process at once and without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    gc.set_threshold(
-        50_000
-    )  # it lives briefly and loads much: a tenth of its time went to collecting nothing
-    from placet.cli.__main__ import main
+    with loading():
+        from placet.cli.command import main
 
     if is_ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)

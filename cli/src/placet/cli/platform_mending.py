@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 from pathlib import Path
 
+gc.disable()  # until all is imported, which stays
 from placet.cli.platform import open_part
 from placet.errors import PlacetError, Unavailable
 from placet.events import mending
@@ -36,6 +38,8 @@ async def _rebuild_own(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    gc.freeze()
+    gc.enable()
     parser = argparse.ArgumentParser(prog="python -m placet.cli.platform_mending", description=__doc__)
     parser.add_argument("service")
     parser.add_argument("data", type=Path)

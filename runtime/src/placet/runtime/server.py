@@ -50,6 +50,8 @@ _COLLECTING = gc.get_threshold()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    gc.freeze()
+    gc.enable()
     options = _parser().parse_args(arguments)
     try:
         settings = configuration.read(options.root)

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Protocol
 import httpx
 
 from placet.cli import exits
+from placet.cli.loading import loading
 from placet.cli.progress import Progress
 from placet.cli.report import conclude, tell_verdicts
 from placet.cli.screen import Screen
@@ -252,7 +253,8 @@ def _start_again(handed: Sequence[socket.socket]) -> NoReturn:
 
 def load_platform() -> Serve:
     try:
-        from placet.cli.platform import serve
+        with loading():
+            from placet.cli.platform import serve
     except ModuleNotFoundError as missing:
         raise Unavailable(
             f"the platform is not installed here ({missing.name} is missing)",

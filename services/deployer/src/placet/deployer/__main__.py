@@ -1,5 +1,8 @@
 """The deployer as a process of its own."""
 
+import gc
+
+gc.disable()  # until all is imported, which stays: `main` has it enabled again
 from placet.deployer.bootstrap import build
 from placet.deployer.projections import TABLES
 from placet.deployer.settings import DeployerSettings

@@ -1,5 +1,8 @@
 """The gateway by itself: `python -m placet.gateway`."""
 
+import gc
+
+gc.disable()  # until all is imported, which stays: `main` has it enabled again
 from placet.events.main import main
 from placet.gateway.bootstrap import build
 from placet.gateway.projections import TABLES

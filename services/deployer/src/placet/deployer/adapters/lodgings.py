@@ -31,7 +31,16 @@ from typing import Protocol
 import psutil
 
 from placet.deployer.adapters.laid_out_images import LaidOutImages
-from placet.deployer.adapters.processes import MARK, is_over, kill, kill_all_of, mark, marked, users
+from placet.deployer.adapters.processes import (
+    MARK,
+    is_over,
+    kill,
+    kill_all_of,
+    mark,
+    marked,
+    processes_of,
+    users,
+)
 from placet.deployer.adapters.reach import Python, place_for_models, python_for_models, this_python
 from placet.errors import Refused
 
@@ -152,8 +161,8 @@ class OwnUsers:
     def inhabitants(self) -> Mapping[str, Sequence[psutil.Process]]:
         ids = {user: id for id in self.ids() if (user := self._user(id)) is not None}
         found = defaultdict(list)
-        for process, user in users():
-            if user in ids and not is_over(process):
+        for process, user in processes_of(ids) if ids else ():
+            if not is_over(process):
                 found[ids[user]].append(process)
         return found
 
