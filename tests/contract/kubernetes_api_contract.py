@@ -204,7 +204,7 @@ class ApiContract:
         async def are_gone() -> bool:
             return await api.read(SERVICE, "one") is None and await api.read(DEPLOYMENT, "one") is None
 
-        await eventually(are_gone, within=60)
+        await eventually(are_gone)
 
     async def test_a_watch_tells_what_happened_since_a_version(self, api: KubernetesCluster) -> None:
         _, version = await api.listed(SOME)

@@ -23,7 +23,7 @@ from tests.support.eventually import eventually
 from tests.unit.events.asking import turns_of
 from tests.unit.events.harness import CODEC, CONTEXT, FatefulStore, ScriptedBus, running
 
-SECONDS = 2.0
+SECONDS = 10.0
 DAY = timedelta(days=1)
 
 

@@ -14,6 +14,7 @@ from placet.deployer.adapters.caddy_admin import CaddyAdmin
 from placet.deployer.ports import Target
 from placet.errors import Unavailable
 
+from tests.support.eventually import eventually
 from tests.support.servers import CaddyServer
 from tests.support.servers.local import free_port
 
@@ -34,10 +35,18 @@ def router(edge: CaddyServer) -> CaddyAdmin:
     return CaddyAdmin(edge.admin_url, server="placet")
 
 
-async def _serve(name: str, headers: dict[str, str]) -> tuple[web.AppRunner, str]:
+class Slow:
+    """A request for /slow: it has come, and may be answered."""
+
+    def __init__(self) -> None:
+        self.came, self.may_go = asyncio.Event(), asyncio.Event()
+
+
+async def _serve(name: str, headers: dict[str, str], slow: Slow) -> tuple[web.AppRunner, str]:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/slow":
-            await asyncio.sleep(0.5)
+            slow.came.set()
+            await slow.may_go.wait()
         said = {"model": name, "path": request.path_qs, "headers": dict(request.headers)}
         return web.json_response(said, headers={"Set-Cookie": "a=b", **headers})
 
@@ -52,20 +61,28 @@ async def _serve(name: str, headers: dict[str, str]) -> tuple[web.AppRunner, str
 
 
 @pytest.fixture
-async def first() -> AsyncIterator[str]:
-    runner, endpoint = await _serve("first", {})
+async def slow() -> AsyncIterator[Slow]:
+    slow = Slow()
+    yield slow
+    slow.may_go.set()
+
+
+@pytest.fixture
+async def first(slow: Slow) -> AsyncIterator[str]:
+    runner, endpoint = await _serve("first", {}, slow)
     yield endpoint
+    slow.may_go.set()
     await runner.cleanup()
 
 
 @pytest.fixture
-async def second() -> AsyncIterator[str]:
+async def second(slow: Slow) -> AsyncIterator[str]:
     headers = {
         "Content-Security-Policy": "default-src *",
         "Clear-Site-Data": '"*"',
         "Service-Worker-Allowed": "/",
     }
-    runner, endpoint = await _serve("second", headers)
+    runner, endpoint = await _serve("second", headers, slow)
     yield endpoint
     await runner.cleanup()
 
@@ -177,28 +194,31 @@ async def test_answers_are_sandboxed_whatever_the_model_says(
 
 
 async def test_moving_a_route_fails_no_request(
-    router: CaddyAdmin, edge: CaddyServer, first: str, second: str
+    router: CaddyAdmin, edge: CaddyServer, first: str, second: str, slow: Slow
 ) -> None:
     await router.route("churn", [Target(endpoint=first)], access="public")
-    slow = asyncio.create_task(get(edge, "/models/churn/slow"))
+    under_way = asyncio.create_task(get(edge, "/models/churn/slow"))
+    await slow.came.wait()
     answers: list[tuple[int, str]] = []
 
     async def hammer() -> None:
-        while not slow.done():
+        while not under_way.done():
             status, said, _ = await get(edge, "/models/churn/")
             answers.append((status, said["model"]))
 
     hammering = asyncio.create_task(hammer())
     await router.route("churn", [Target(endpoint=second)], access="public")
     assert (await get(edge, "/models/churn/"))[1]["model"] == "second"
-    assert (await slow)[1]["model"] == "first"
+    await eventually(lambda: ("second" in {model for _, model in answers}) or hammering.done())
+    slow.may_go.set()
+    assert (await under_way)[1]["model"] == "first"
     await hammering
     assert {status for status, _ in answers} == {200}
     assert answers[-1][1] == "second"
 
 
 async def test_a_model_that_says_nothing_is_given_up(edge: CaddyServer, first: str) -> None:
-    impatient = CaddyAdmin(edge.admin_url, server="placet", silence=0.2)
+    impatient = CaddyAdmin(edge.admin_url, server="placet", silence=2.0)
     await impatient.route("churn", [Target(endpoint=first)], access="public")
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{edge.url}/models/churn/slow") as answer:

@@ -218,7 +218,7 @@ async def said(host: LocalProcesses, id: str) -> Any:
         words = await log(host, id)
         return json.loads(words) if words.endswith(b"}\n") else None
 
-    return await eventually(look, within=10)
+    return await eventually(look)
 
 
 async def ended(host: LocalProcesses) -> Instance | None:
@@ -231,7 +231,7 @@ async def test_a_model_that_ends_itself_by_a_nameless_signal_ends_nobody_else(
 ) -> None:
     await start(host, registry, "import os; os.kill(os.getpid(), 40)")
 
-    found: Any = await eventually(lambda: ended(host), within=10)
+    found: Any = await eventually(lambda: ended(host))
     assert found.why == "it was ended by signal 40"
 
 
@@ -274,14 +274,14 @@ async def test_what_a_model_starts_counts_and_ends_with_it(
         said = (await host.last_words(started.id)).split()
         return said if "held" in said else []
 
-    said = await eventually(words, within=10)
+    said = await eventually(words)
     child = psutil.Process(int(said[said.index("child") + 1]))
     (instance,) = await host.list()
     assert instance.memory_bytes > 64 * 2**20
 
     await host.stop(started.id)
 
-    await eventually(lambda: not _is_alive(child), within=10)
+    await eventually(lambda: not _is_alive(child))
 
 
 async def test_the_last_words_of_a_model_fit_into_an_event(
@@ -289,7 +289,7 @@ async def test_the_last_words_of_a_model_fit_into_an_event(
 ) -> None:
     started = await start(host, registry, "print('x' * 3_000_000)")
 
-    await eventually(lambda: ended(host), within=10)
+    await eventually(lambda: ended(host))
     assert len(await host.last_words(started.id)) <= LAST_BYTES
 
 
@@ -298,7 +298,7 @@ async def test_the_last_words_of_a_model_are_text_that_every_database_keeps(
 ) -> None:
     started = await start(host, registry, r"print('over \0 and out')")
 
-    await eventually(lambda: ended(host), within=10)
+    await eventually(lambda: ended(host))
     assert (await host.last_words(started.id)).endswith(r"over \x00 and out")
 
 
@@ -308,7 +308,7 @@ async def test_what_a_model_leaves_behind_when_it_ends_itself_ends_too(
     started = await start(host, registry, LEAVING)
     left = psutil.Process((await said(host, started.id))["left"])
 
-    found: Any = await eventually(lambda: ended(host), within=10)
+    found: Any = await eventually(lambda: ended(host))
 
     assert found.why == "it ended with status 0"
     assert not _is_alive(left)
@@ -319,12 +319,12 @@ async def test_a_log_without_lines_keeps_its_end(
 ) -> None:
     started = await start(host, registry, "print('x' * 200_000 + 'the end', end='')")
 
-    await eventually(lambda: ended(host), within=10)
+    await eventually(lambda: ended(host))
 
     async def has_all() -> bool:  # what a process wrote is read on after its end
         return (await host.last_words(started.id)).endswith("the end")
 
-    await eventually(has_all, within=10)
+    await eventually(has_all)
     assert (tmp_path / "instances" / started.id / "log").stat().st_size == 2**15
 
 
@@ -334,7 +334,7 @@ async def test_what_fills_its_scratch_folder_is_ended_and_the_folder_emptied(
     started = await start(host, registry, FILLING)
     scratch = Path((await said(host, started.id))["scratch"])
 
-    found: Any = await eventually(lambda: ended(host), within=10)
+    found: Any = await eventually(lambda: ended(host))
 
     assert found.why == "it wrote more than 16 MiB, or than can be counted, to its scratch folder"
     assert not await asyncio.to_thread(scratch.exists)
@@ -351,7 +351,7 @@ async def test_folders_deeper_than_any_path_stop_nobody(host: LocalProcesses, re
     started = await start(host, registry, DEEP)
     scratch = Path((await said(host, started.id))["scratch"])
 
-    found: Any = await eventually(lambda: ended(host), within=10)
+    found: Any = await eventually(lambda: ended(host))
 
     assert found.why == "it wrote more than 16 MiB, or than can be counted, to its scratch folder"
     assert not await asyncio.to_thread(scratch.exists)
@@ -396,7 +396,7 @@ class TestUsersOfTheirOwn:
     ) -> None:
         started = await start(host, registry, BOMB)
         user = (await said(host, started.id))["user"]
-        await eventually(lambda: len(alive_of(user)) == PROCESSES, within=60)
+        await eventually(lambda: len(alive_of(user)) == PROCESSES)
 
         await host.stop(started.id)
 

@@ -110,10 +110,10 @@ async def test_what_was_queued_survives_a_killed_broker(rabbitmq: RabbitMQ, brok
 
 def test_an_emptied_registry_answers_and_knows_nothing(registry: Registry) -> None:
     registry.start()
-    upload = httpx.post(f"{registry.url}/v2/somebody/blobs/uploads/").headers["location"]
-    assert httpx.get(upload).status_code == 204
+    upload = httpx.post(f"{registry.url}/v2/somebody/blobs/uploads/", timeout=60).headers["location"]
+    assert httpx.get(upload, timeout=60).status_code == 204
     registry.empty()
-    assert httpx.get(upload).status_code == 404
+    assert httpx.get(upload, timeout=60).status_code == 404
 
 
 def test_an_emptied_edge_has_no_routes(caddy: CaddyServer) -> None:

@@ -101,7 +101,7 @@ async def test_it_takes_only_the_types_and_projects_that_it_wants(
     await builder.publish([event(6)])
     async with reading(warehouse, tmp_path, "deployer.*") as reader:
         place = tmp_path / "warehouse.offset"
-        await eventually(lambda: place.exists() and place.read_text() == "5", within=30)
+        await eventually(lambda: place.exists() and place.read_text() == "5")
 
 
 async def test_who_reads_the_stream_may_do_nothing_else(builder: Bus, warehouse: str) -> None:

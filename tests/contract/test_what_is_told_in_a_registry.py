@@ -42,7 +42,7 @@ async def test_what_is_told_of_an_image_is_found_by_its_digest(
 
 async def _as_specified(repository: str, image: str) -> set[str]:
     """The listing that any client reads: of the referrers API, or else of the tag schema."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         answer = await http.get(f"{repository}/referrers/{image}")
         if answer.status_code == 404:
             answer = await http.get(

@@ -156,7 +156,13 @@ class Stack:
 
     async def killed(self, service: str) -> None:
         """Its main process ends as a crash ends it; when this returns the engine has started it again."""
-        before = self.container(service).attrs["State"]
+
+        def running() -> dict[str, Any] | None:
+            state: dict[str, Any] = self.container(service).attrs["State"]
+            return state if state["Running"] and state["Pid"] > 0 else None
+
+        before = await eventually(running, within=WITHIN)
+        assert before is not None
         os.kill(before["Pid"], 9)
 
         def is_back() -> bool:

@@ -47,5 +47,5 @@ async def address_once_ready(model: Any, network: str) -> str:
                 return answer.status_code == 200 and bool(answer.json()["ready"])
         return False
 
-    await eventually(is_ready, within=60)
+    await eventually(is_ready)
     return url

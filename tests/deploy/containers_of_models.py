@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network
@@ -43,7 +44,9 @@ class Handler(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 """
 HERE = Platform(os="linux", architecture="amd64")
-SUBNETS = IPv4Network("198.18.0.0/15")
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+SUBNETS = list(IPv4Network("198.18.0.0/15").subnets(prefixlen_diff=3))[_PROCESS]
+"""Of these tests' process: engines of others are in this machine's network, too."""
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class EachImage:
     def test_a_setting_that_is_missing_ends_it_with_its_name(self, images: Images, service: str) -> None:
         running = images.client.containers.run(images.name(service), detach=True, **RESTRICTED)
         try:
-            assert running.wait(timeout=60)["StatusCode"] == 2
+            assert running.wait(timeout=300)["StatusCode"] == 2
             assert b"PLACET_AMQP_URL: is not set" in running.logs()
         finally:
             running.remove(force=True)

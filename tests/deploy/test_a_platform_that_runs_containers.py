@@ -11,7 +11,7 @@ import docker
 import pytest
 from placet.oci import open_registry
 
-from tests.deploy.containers_of_models import a_name, copy_base
+from tests.deploy.containers_of_models import SUBNETS, a_name, copy_base
 from tests.support.eventually import eventually
 from tests.support.platforms import Platform, embedded
 from tests.support.servers import DockerEngine, Registry
@@ -56,24 +56,24 @@ async def test_a_model_outlives_its_container_and_its_platform(
         assert container.name == f"{name}-churn-1"
 
         container.kill()
-        await eventually(lambda: is_so(lambda: answers(platform, "churn"), True), within=60)
+        await eventually(lambda: is_so(lambda: answers(platform, "churn"), True))
 
         second = await deploy(platform, write_project(tmp_path / "two", "churn", weight=3.0))
         assert second.state == "live", second.refusals
         assert await predict(platform, "churn", 5.0) == pytest.approx(15.0)
-        await eventually(lambda: names(client, name) == [f"{name}-churn-2"], within=60)
+        await eventually(lambda: names(client, name) == [f"{name}-churn-2"])
 
         assert '"event":"serving"' in await printed(platform, "logs", "churn")
         assert (await ask(platform, "stop", "churn")).state == "stopped"
-        await eventually(lambda: names(client, name) == [], within=60)
+        await eventually(lambda: names(client, name) == [])
         assert (await ask(platform, "start", "churn")).state == "live"
         assert await predict(platform, "churn", 5.0) == pytest.approx(15.0)
     assert names(client, name) == []  # `placet up` ends them with itself
 
     with embedded(tmp_path, settings) as platform:
-        await eventually(lambda: is_so(lambda: answers(platform, "churn"), True), within=60)
+        await eventually(lambda: is_so(lambda: answers(platform, "churn"), True))
         assert (await ask(platform, "delete", "churn")).state == "deleted"
-        await eventually(lambda: not client.networks.list(names=[f"{name}-churn"]), within=60)
+        await eventually(lambda: not client.networks.list(names=[f"{name}-churn"]))
 
 
 async def with_containers(
@@ -86,6 +86,7 @@ async def with_containers(
         "PLACET_MODEL_HOST": "docker",
         "PLACET_DOCKER_HOST": engine.address or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"),
         "PLACET_DOCKER_NAME": name,
+        "PLACET_DOCKER_SUBNETS": str(SUBNETS),
         "PLACET_BASE_IMAGE": base,
     }
 

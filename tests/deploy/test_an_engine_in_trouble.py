@@ -55,13 +55,13 @@ async def world(place: Containers, tmp_path: Path) -> AsyncIterator[World]:
                 await deployer.deploy("churn", 1)
                 await deployer.heard("model.started", "deploy churn 1")
                 world = World(deployer=deployer, engine=engine, place=place)
-                await eventually(world.answers, within=60)
+                await eventually(world.answers)
                 yield world
                 engine.go_on()
                 await engine.begin()
                 await deployer.request_delete("churn")
                 await deployer.heard("model.deleted", "delete")
-                await eventually(lambda: is_empty(place, deployer.folder), within=60)
+                await eventually(lambda: is_empty(place, deployer.folder))
             await place.vanish(deployer.mortal_host)
 
 
@@ -74,13 +74,13 @@ async def test_an_update_that_it_gets_in_the_way_of(world: World, trouble: Troub
     before = world.engine.asked
     world.engine.trouble = trouble
     await world.deployer.deploy("churn", 2)
-    await eventually(lambda: world.engine.asked > before + 5, within=60)
+    await eventually(lambda: world.engine.asked > before + 5)
     assert await world.answers()
     assert (await world.deployer.state("churn")).live is not None
     world.engine.go_on()
     await world.deployer.heard("model.started", "deploy churn 2")
-    await eventually(lambda: is_as_after_an_update(world), within=60)
-    await eventually(world.answers, within=60)
+    await eventually(lambda: is_as_after_an_update(world))
+    await eventually(world.answers)
     assert (await world.deployer.names()).count("model.started") == 2
 
 
@@ -98,8 +98,8 @@ async def test_an_engine_that_goes_away_for_a_minute_and_comes_back(
     await world.engine.begin()
     await world.deployer.let_pass(timedelta(minutes=1))
     await world.deployer.heard("model.started", "deploy churn 2")
-    await eventually(lambda: is_as_after_an_update(world), within=60)
-    await eventually(world.answers, within=60)
+    await eventually(lambda: is_as_after_an_update(world))
+    await eventually(world.answers)
 
 
 async def test_a_deployer_that_starts_while_its_engine_is_away(place: Containers, tmp_path: Path) -> None:

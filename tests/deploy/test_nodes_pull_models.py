@@ -224,7 +224,7 @@ async def test_it_is_reached_by_tls_that_holds_and_not_otherwise(
         with pytest.raises(httpx.TransportError):
             await plain.get(f"http://{site.address}/v2/")
     monkeypatch.setenv("SSL_CERT_FILE", str(Authority(tmp_path, "another").file))
-    async with httpx.AsyncClient() as distrusting:
+    async with httpx.AsyncClient(timeout=30) as distrusting:
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             await distrusting.get(f"https://{site.address}/v2/")
 

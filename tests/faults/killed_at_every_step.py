@@ -93,7 +93,7 @@ class MortalWorld(World):
             async with self.deployer():
                 life.counts = True
                 await act(self)
-                await eventually(self._is_through, within=60)
+                await eventually(self._is_through)
                 life.counts = False
         await self.place.vanish(self.mortal_host)
         self.wiring = self.kept

@@ -74,7 +74,7 @@ class OnKubernetes:
 
     async def left(self, folder: Path) -> Sequence[str]:
         """Once the cluster has done what was asked of it."""
-        await eventually(self.cluster.is_at_rest, within=60)
+        await eventually(self.cluster.is_at_rest)
         objects = [
             f"{kind.name} {each['metadata']['name']}" for kind in OURS for each in self.server.all(kind.name)
         ]

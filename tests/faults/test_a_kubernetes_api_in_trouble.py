@@ -16,6 +16,7 @@ import aiohttp
 import httpx
 import pytest
 from placet.deployer.bootstrap import build
+from placet.errors import Unavailable
 from placet.events import ServiceRunner
 from placet.events.http import http_app
 
@@ -56,17 +57,25 @@ async def place(tmp_path: Path) -> AsyncIterator[OnKubernetes]:
 @pytest.fixture
 async def world(place: OnKubernetes, tmp_path: Path) -> AsyncIterator[World]:
     async with mortal_world(place, tmp_path / "deployer") as deployer:
-        await place.begin(deployer.mortal_host)
+
+        async def has_begun() -> bool:
+            try:
+                await place.begin(deployer.mortal_host)
+            except Unavailable:
+                return False
+            return True
+
+        await eventually(has_begun)
         async with deployer.deployer():
             await deployer.deploy("churn", 1)
             await deployer.heard("model.started", "deploy churn 1")
             world = World(deployer=deployer, server=place.server, place=place)
-            await eventually(world.answers, within=60)
+            await eventually(world.answers)
             yield world
             place.server.faults.go_on()
             await deployer.request_delete("churn")
             await deployer.heard("model.deleted", "delete")
-            await eventually(lambda: is_empty(place, deployer.folder), within=60)
+            await eventually(lambda: is_empty(place, deployer.folder))
         await place.vanish(deployer.mortal_host)
 
 
@@ -79,13 +88,13 @@ async def test_an_update_that_it_gets_in_the_way_of(world: World, trouble: Troub
     world.server.requests.clear()
     world.server.faults.trouble = trouble
     await world.deployer.deploy("churn", 2)
-    await eventually(lambda: was_tried_again(world.server), within=60)
+    await eventually(lambda: was_tried_again(world.server))
     assert await world.answers()
     assert (await world.deployer.state("churn")).live is not None
     world.server.faults.go_on()
     await world.deployer.heard("model.started", "deploy churn 2")
-    await eventually(lambda: is_as_after_an_update(world), within=60)
-    await eventually(world.answers, within=60)
+    await eventually(lambda: is_as_after_an_update(world))
+    await eventually(world.answers)
     assert (await world.deployer.names()).count("model.started") == 2
 
 
@@ -97,8 +106,8 @@ async def test_a_server_that_goes_away_and_comes_back(world: World, caplog: pyte
     assert "model.diverged" not in await world.deployer.names()
     await world.server.back()
     await world.deployer.heard("model.started", "deploy churn 2")
-    await eventually(lambda: is_as_after_an_update(world), within=60)
-    await eventually(world.answers, within=60)
+    await eventually(lambda: is_as_after_an_update(world))
+    await eventually(world.answers)
 
 
 async def test_a_server_that_forgot_what_happened_while_it_was_away(world: World) -> None:
@@ -110,9 +119,9 @@ async def test_a_server_that_forgot_what_happened_while_it_was_away(world: World
     await world.server.back()
     await world.deployer.heard("model.diverged", "deploy churn 1")
     await world.deployer.heard("model.started", "deploy churn 1", times=2)
-    await eventually(lambda: is_as_after_a_start(world), within=60)
+    await eventually(lambda: is_as_after_a_start(world))
     assert world.place.cluster.pods("churn-1")[0]["metadata"]["uid"] != pod["metadata"]["uid"]
-    await eventually(world.answers, within=60)
+    await eventually(world.answers)
 
 
 async def test_a_deployer_that_starts_while_its_server_is_away(place: OnKubernetes, tmp_path: Path) -> None:

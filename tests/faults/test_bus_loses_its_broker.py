@@ -45,13 +45,26 @@ class Conversation:
 
 @pytest.fixture
 async def conversation(broker: RabbitMQ) -> AsyncIterator[Conversation]:
+    async with conversing(broker, heartbeat=1) as conversation:
+        yield conversation
+
+
+@pytest.fixture
+async def patient(broker: RabbitMQ) -> AsyncIterator[Conversation]:
+    """One whose connections outlast some seconds in which nobody has the time for a heartbeat."""
+    async with conversing(broker, heartbeat=10) as conversation:
+        yield conversation
+
+
+@asynccontextmanager
+async def conversing(broker: RabbitMQ, *, heartbeat: int) -> AsyncIterator[Conversation]:
     port = urlsplit(broker.amqp_url).port or 5672
     ear = Ear()
     async with (
         tcp_proxy(port) as builders_way,
         tcp_proxy(port) as certifiers_way,
-        bus_over(builders_way, broker, "builder") as builder,
-        bus_over(certifiers_way, broker, "certifier") as certifier,
+        bus_over(builders_way, broker, "builder", heartbeat=heartbeat) as builder,
+        bus_over(certifiers_way, broker, "certifier", heartbeat=heartbeat) as certifier,
         listening(certifier, "certifier", "builder", ear=ear) as hearing,
     ):
         conversation = Conversation(
@@ -79,10 +92,14 @@ async def settled(broker: RabbitMQ, conversation: Conversation) -> Conversation:
 
 
 @asynccontextmanager
-async def bus_over(proxy: TcpProxy, broker: RabbitMQ, service: str) -> AsyncIterator[RabbitMQBus]:
+async def bus_over(
+    proxy: TcpProxy, broker: RabbitMQ, service: str, *, heartbeat: int
+) -> AsyncIterator[RabbitMQBus]:
     parts = urlsplit(await asyncio.to_thread(broker.add_service_user, service))
     url = urlunsplit(parts._replace(netloc=f"{service}:{service}@127.0.0.1:{proxy.port}"))
-    bus = await open_rabbitmq_bus(url, service=service, heartbeat=1, answer_within=5.0, look_after_every=0.5)
+    bus = await open_rabbitmq_bus(
+        url, service=service, heartbeat=heartbeat, answer_within=5.0, look_after_every=0.5
+    )
     try:
         yield bus
     finally:
@@ -163,24 +180,24 @@ async def test_a_hearer_binds_again_what_somebody_unbound(
 
 
 async def test_an_event_that_nothing_is_bound_for_is_not_taken_for_confirmed(
-    broker: RabbitMQ, conversation: Conversation
+    broker: RabbitMQ, patient: Conversation
 ) -> None:
-    conversation.hearing.cancel()
+    patient.hearing.cancel()
     async with amqp_channel(broker.amqp_url) as channel:
         await channel.queue_delete("placet.certifier")
         await channel.queue_delete(STREAM)
 
     with pytest.raises(Unavailable, match="NO_ROUTE"):
-        await conversation.builder.publish([event("builder", 2)])
-    await conversation.builder.publish([event("builder", 2)])
+        await patient.builder.publish([event("builder", 2)])
+    await publish(patient.builder, 2)
 
 
-async def test_a_publish_into_silence_ends(conversation: Conversation) -> None:
-    conversation.builders_way.fall_silent()
+async def test_a_publish_into_silence_ends(patient: Conversation) -> None:
+    patient.builders_way.fall_silent()
 
     with pytest.raises(Unavailable):
-        await conversation.builder.publish([event("builder", 2)])
-    await conversation.goes_on(3)
+        await patient.builder.publish([event("builder", 2)])
+    await patient.goes_on(3)
 
 
 async def test_a_hearer_notices_silence(conversation: Conversation) -> None:

@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -152,7 +153,7 @@ async def keep_running(running: ChaoticPlatform, down: set[str]) -> None:
     while True:
         for service in SERVICES:
             if service not in down and not running.processes[service].is_running:
-                await asyncio.to_thread(running.processes[service].start)
+                running.processes[service].start()  # at once: a fault of it may begin meanwhile otherwise
         await asyncio.sleep(0.5)
 
 
@@ -326,10 +327,7 @@ async def left_over(running: ChaoticPlatform, told: Told) -> bool:
     running_now = {project: len(model_processes(everything, project)) for project in told.live}
     assert set(running_now.values()) <= {1}, running_now
     # Of one that was stopped the log stays, of one that was deleted nothing does.
-    kept = {
-        path.name: sorted(each.name for each in path.iterdir())
-        for path in (everything / "instances").iterdir()
-    }
+    kept = {path.name: names_in(path) for path in (everything / "instances").iterdir()}
     left = {name: files for name, files in kept.items() if project_of(name) not in told.live}
     assert not left, (left, await said_by_the_deployer(running, {project_of(name) for name in left}))
     async with running.platform.http() as http:
@@ -342,6 +340,13 @@ async def left_over(running: ChaoticPlatform, told: Told) -> bool:
         if state != "live":
             assert not model_processes(everything, project), (project, state)
     return True
+
+
+def names_in(folder: Path) -> list[str]:
+    """None in one that goes while it is looked into."""
+    with suppress(FileNotFoundError):
+        return sorted(each.name for each in folder.iterdir())
+    return []
 
 
 def project_of(instance: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -34,6 +35,9 @@ from tests.support.platforms import (
 from tests.support.servers import CaddyServer, PostgreSQL, RabbitMQ, Registry
 from tests.system.models import write_project
 from tests.system.scenarios import ask, deploy, placet, printed
+
+EDGE_WAITS = 15
+"""Seconds for a server that does not listen: `retries` of deploy/haproxy/haproxy.cfg, one a second."""
 
 _numbers = count(1)
 
@@ -61,7 +65,7 @@ class UnderLoad:
             await load.some_more()
             back = await placet(platform, "rollback", project)
             assert back["state"] == "live", back["refusals"]
-            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
+            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1)
             await load.some_more()
 
     async def test_a_canary_that_is_promoted_and_one_that_is_aborted(
@@ -72,18 +76,18 @@ class UnderLoad:
             second = write_project(tmp_path / "two", project, weight=7.0)
             await placet(platform, "deploy", str(second), "--canary", "25")
             await load.some_more()
-            assert {2.0, 7.0} == answered_lately(load)
+            await eventually(lambda: answered_lately(load) == {2.0, 7.0})
             await placet(platform, "promote", project, "--weight", "60")
             await load.some_more()
             await placet(platform, "promote", project)
-            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
+            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1)
             await load.some_more()
             assert answered_lately(load) == {7.0}
             third = write_project(tmp_path / "three", project, weight=9.0)
             await placet(platform, "deploy", str(third), "--canary", "25")
             await load.some_more()
             await placet(platform, "abort", project)
-            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
+            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1)
             await load.some_more()
             assert answered_lately(load) == {7.0}
 
@@ -92,7 +96,7 @@ class UnderLoad:
         async with load_on(platform, tmp_path, project, replicas=(1, 3)) as load:
             for replicas in (3, 1):
                 await placet(platform, "scale", project, str(replicas))
-                await eventually(partial(so_many_run, loaded, project, replicas), within=60)
+                await eventually(partial(so_many_run, loaded, project, replicas))
                 await load.some_more()
 
     async def test_a_certificate_that_is_revoked(self, loaded: Loaded, tmp_path: Path, project: str) -> None:
@@ -102,7 +106,7 @@ class UnderLoad:
             model = await placet(platform, "status", project)
             await placet(platform, "certificate", "revoke", model["certificate"], "--reason", "Under load")
             said = ("events", "--project", project, "--type", "placet.deployer.model.quarantined.*")
-            await eventually(lambda: printed(platform, *said), within=60)
+            await eventually(lambda: printed(platform, *said))
             quarantined = time.monotonic()
             await load.some_more()
             assert load.last_right < quarantined
@@ -130,12 +134,12 @@ class TestEmbedded(UnderLoad):
             before = model_processes(loaded.deployer, project)
             for times in range(1, 3):
                 process.start_again()
-                await eventually(partial(was_up, process, times + 1), within=60)
+                await eventually(partial(was_up, process, times + 1))
                 await load.some_more()
             assert model_processes(loaded.deployer, project) == before
             second = await deploy(loaded.platform, write_project(tmp_path / "two", project))
             assert second.state == "live", second.refusals
-            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1, within=60)
+            await eventually(lambda: len(model_processes(loaded.deployer, project)) == 1)
 
 
 class TestSixServices(UnderLoad):
@@ -202,14 +206,21 @@ class TestSixServices(UnderLoad):
     async def test_who_asks_the_platform_while_its_gateway_is_started_again_waits(
         self, running: DistributedPlatform, loaded: Loaded
     ) -> None:
-        """At the edge, for what has no body."""
+        """At the edge, for what has no body; as long as the edge waits, which a start on a busy machine may take."""
         gateway = running.processes["gateway"]
-        await asyncio.to_thread(gateway.stop)
-        async with loaded.platform.http() as http:
-            asking = asyncio.create_task(http.get("/v1/models", headers=loaded.platform.authorized()))
-            gateway.start()
-            assert (await asking).status_code == 200
-        await asyncio.to_thread(running.wait_until_ready, "gateway")
+        for _ in range(5):
+            await asyncio.to_thread(gateway.stop)
+            async with loaded.platform.http() as http:
+                asking = asyncio.create_task(http.get("/v1/models", headers=loaded.platform.authorized()))
+                began = monotonic()
+                gateway.start()
+                await asyncio.to_thread(running.wait_until_ready, "gateway")
+                took = monotonic() - began
+                status = (await asking).status_code
+            if status == 200:
+                return
+            assert (status, took > EDGE_WAITS) == (503, True)
+        pytest.fail(f"none of five starts took less than {EDGE_WAITS} seconds")
 
 
 @asynccontextmanager

@@ -86,4 +86,4 @@ async def test_just_before_the_cut_ends(cut: Cut) -> None:
     cut.process.send(signal.SIGTERM)
     await cut.says("Shutting down")
     cut.is_open("database")
-    assert cut.process.stop() == 0
+    assert cut.process.ended() == 0

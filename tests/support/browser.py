@@ -75,7 +75,8 @@ class Page:
             await self.call(f"{domain}.enable")
         await self.call("Page.navigate", url=url)
         await eventually(
-            lambda: self.run("document.readyState === 'complete' && location.href !== 'about:blank'")
+            lambda: self.run("document.readyState === 'complete' && location.href !== 'about:blank'"),
+            within=WITHIN,
         )
 
     async def run(self, script: str) -> Any:

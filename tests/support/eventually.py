@@ -1,6 +1,6 @@
 """Wait for a condition instead of for a time.
 
-`await eventually(lambda: relay.position == 3, within=5)` asks again until the answer is truthy and returns
+`await eventually(lambda: relay.position == 3)` asks again until the answer is truthy and returns
 it; after `within` seconds it fails with the last answer or error. The bound is for hangs: it is generous
 on purpose and no test passes or fails by how fast a machine is.
 """
@@ -22,7 +22,7 @@ async def eventually(
 @overload
 async def eventually(condition: Callable[[], T], *, within: float = ..., every: float = ...) -> T: ...
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], *, within: float = 20.0, every: float = 0.02
+    condition: Callable[[], T | Awaitable[T]], *, within: float = 90.0, every: float = 0.02
 ) -> T:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within

@@ -33,6 +33,8 @@ ROUTES = ROOT / "deploy" / "caddy" / "models.json"
 """The configuration of the Caddy that has them, to begin with."""
 SERVICES = ("metadata", "gateway", "certifier", "builder", "indexer", "deployer")
 LEASE_SECONDS = "2"
+ENDS_WITHIN = 120.0
+"""Seconds in which a process has to have ended: a bound for hangs. Services have their own, of less than a minute."""
 OBSERVE_SECONDS = "1"
 """How long a window of `model.observed` is: nobody waits for a minute to pass."""
 
@@ -108,9 +110,13 @@ class Process:
         return self._end(signal.SIGTERM)
 
     def send(self, number: signal.Signals) -> None:
-        """One that does not end it."""
         assert self._process is not None
         self._process.send_signal(number)
+
+    def ended(self) -> int:
+        """Once it has, with what."""
+        assert self._process is not None
+        return self._process.wait(ENDS_WITHIN)
 
     def start_again(self) -> None:
         """As who puts in a newer version: the same process goes on as another one."""
@@ -124,7 +130,7 @@ class Process:
         if self._process is None:
             return 0
         self._process.send_signal(signal_number)
-        return self._process.wait(60)
+        return self._process.wait(ENDS_WITHIN)
 
 
 @contextmanager
@@ -248,7 +254,7 @@ class DistributedPlatform:
                 answer: dict[str, Any] = httpx.get(url, timeout=2, trust_env=False, verify=verify).json()
             except (httpx.HTTPError, ValueError):
                 return False
-            return bool(answer.get("ready")) and bool(answer["services"][service].get("leads"))
+            return bool(answer.get("ready")) and bool(answer["services"].get(service, {}).get("leads"))
 
         poll(is_ready, or_give_up=lambda: None if process.is_running else process.last_words())
 

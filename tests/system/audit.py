@@ -60,7 +60,7 @@ class AuditedPlatform:
                 "deployer",
             }
 
-        await eventually(compared, within=60)
+        await eventually(compared)
 
     async def test_what_happened_is_proved_without_the_platform(
         self, platform: Platform, tmp_path: Path, project: str
@@ -143,7 +143,7 @@ class AuditedPlatform:
             size = (await placet(platform, "audit", "checkpoint"))["size"]
             return bool(size >= max(places.values()))
 
-        await eventually(is_covered, within=30)
+        await eventually(is_covered)
         asked, served, now = [
             await placet(platform, "audit", "why", project, *at)
             for at in (("--at", times["deploy.requested.v1"]), ("--at", times["model.started.v1"]), ())

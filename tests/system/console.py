@@ -64,6 +64,7 @@ class ConsoleStories:
             await somebody.must_be_usable()
 
             await page.get_by_role("link", name="Try it").click()
+            await page.wait_for_url("**/try")  # its scripts are there then
             await page.get_by_role("button", name="Predict").click()
             await expect(page.locator("#answer")).to_contain_text("outputs")
             await somebody.must_be_usable()

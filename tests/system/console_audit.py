@@ -92,7 +92,7 @@ class AuditStories:
                 async with client_of(platform) as client:
                     return int((await client.checkpoint()).split(b"\n")[1]) > size
 
-            await eventually(has_grown, within=30)
+            await eventually(has_grown)
             await page.get_by_text("Hold it against what you kept elsewhere").click()
             await page.get_by_label("A checkpoint that was handed out before").fill(kept)
             await page.get_by_role("button", name="Verify it").click()

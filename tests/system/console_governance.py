@@ -4,12 +4,14 @@ alike."""
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
 from placet.client import Client, Connection
+from placet.events.clocks import SystemClock
 from playwright.async_api import expect
 
 from tests.support.eventually import eventually
@@ -43,7 +45,7 @@ async def is_state(platform: Platform, operation: str, state: str) -> None:
     async def is_so() -> bool:
         return bool((await placet(platform, "status", operation))["state"] == state)
 
-    await eventually(is_so, within=30)
+    await eventually(is_so)
 
 
 def read_json(file: Path) -> Any:
@@ -194,7 +196,7 @@ class GovernanceStories:
         async def is_gone() -> bool:
             return not await answers(platform, governed)
 
-        await eventually(is_gone, within=30)
+        await eventually(is_gone)
 
     async def test_the_page_of_what_waits_goes_on_by_itself_once_it_is_approved_elsewhere(
         self, platform: Platform, tmp_path: Path, governed: str
@@ -308,12 +310,13 @@ class GovernanceStories:
     async def test_an_exception_is_asked_for_granted_and_withdrawn(
         self, platform: Platform, governed: str
     ) -> None:
+        last_day = (SystemClock().now() + timedelta(days=60)).date().isoformat()
         async with visitor(platform.url, await token_of(platform, "scientist")) as somebody:
             page = somebody.page
             await somebody.open(f"{GOVERNANCE}/exceptions")
             await page.get_by_label("Project", exact=True).last.fill(governed)
             await page.get_by_label("Rule", exact=True).fill("no.such-rule")
-            await page.get_by_label("Its last day").fill("2027-01-31")
+            await page.get_by_label("Its last day").fill(last_day)
             await page.get_by_label("Why it is needed").fill("known for years")
             await page.get_by_role("button", name="Ask for the exception").click()
             await expect(page.get_by_role("alert")).to_contain_text("there is no rule")
@@ -323,7 +326,7 @@ class GovernanceStories:
             await page.wait_for_url(f"**{GOVERNANCE}/exceptions?rule=model.pickle-by-exception#ask")
             await expect(page.get_by_label("Rule", exact=True)).to_have_value("model.pickle-by-exception")
             await page.get_by_label("Project", exact=True).last.fill(governed)
-            await page.get_by_label("Its last day").fill("2027-01-31")
+            await page.get_by_label("Its last day").fill(last_day)
             await page.get_by_label("Why it is needed").fill("known for years")
             await page.get_by_role("button", name="Ask for the exception").click()
             await expect(page.get_by_text("Somebody else has to grant it")).to_be_visible()
@@ -435,6 +438,7 @@ class GovernanceStories:
             page = somebody.page
             await somebody.open(f"{GOVERNANCE}/assessments?project={governed}")
             await page.get_by_role("button", name=f"Answer it Impact of {governed}").click()
+            await page.wait_for_url("**/assessments/answer*")
             await expect(page.get_by_text("About which people?")).to_have_count(0)
             await page.get_by_label("It is about people").check()
             await expect(page.get_by_text("About which people?")).to_be_visible()

@@ -75,7 +75,7 @@ class Story:
             assert [each["rule"] for each in said["awaiting"]] == list(rules), said
             return said
 
-        return await eventually(told, within=60)
+        return await eventually(told)
 
     async def approve(self, operation: str, *names: str) -> None:
         """Each what everybody else approves, once that is waited for."""
@@ -93,7 +93,7 @@ class Story:
             assert said["state"] == "live", (said["state"], said["awaiting"], said["refusals"])
             return said
 
-        live: dict[str, Any] = await eventually(told, within=60)
+        live: dict[str, Any] = await eventually(told)
         assert await predict(self.platform, self.project, 5.0) == pytest.approx(10.0)
         return live
 
@@ -127,7 +127,7 @@ class Story:
             assert said.get("rule") == rule, said
             return said
 
-        return await eventually(told, within=60)
+        return await eventually(told)
 
 
 class WholeStory:
@@ -193,7 +193,7 @@ class WholeStory:
             shown = await story.certificate(again)
             return [each["rule"] for each in shown["warnings"]] == [approved] and shown["state"] == "valid"
 
-        await eventually(is_warned, within=60)
+        await eventually(is_warned)
         asked = await placet(platform, "certificate", "renew", project, status=4)
         assert await predict(platform, project, 5.0) == pytest.approx(10.0), "it serves on meanwhile"
         await story.approve(asked["operation"], "bob", "grace", "alan")
@@ -260,7 +260,7 @@ class WholeStory:
         async def is_live() -> bool:
             return bool((await placet(platform, "status", asked["operation"]))["state"] == "live")
 
-        await eventually(is_live, within=60)
+        await eventually(is_live)
         seen = await placet(platform, "policy", "facts", project)
         (training,) = seen["certify"]["reports"]["training"]
         assert [each["verifiedBy"] for each in training["inputs"]] == [["verified-passed"]]
@@ -273,9 +273,9 @@ class WholeStory:
             assert said.get("rule") == "operation.no-critical-incident", said
             return "incident INC-7" in said["detail"]
 
-        assert await eventually(told, within=60)
+        assert await eventually(told)
         await placet(platform, *incident, "--resolved")
-        await eventually(lambda: answers(platform, project), within=60)
+        await eventually(lambda: answers(platform, project))
         assert "it declines minors" not in await printed(platform, "events", "--project", project)
         listed = await placet(platform, "report", "--list", project, "--kind", "incident")
         assert [each["summary"] for each in listed["reports"]] == [None, "it declines minors"]

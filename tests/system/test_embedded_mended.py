@@ -57,7 +57,7 @@ async def test_it_is_mended_while_it_runs_and_while_it_does_not(tmp_path: Path) 
 
     with embedded(tmp_path) as platform:
         # A platform that has just begun says "starting again" of a model until it runs.
-        await eventually(lambda: is_so(lambda: listed(platform), before), within=60)
+        await eventually(lambda: is_so(lambda: listed(platform), before))
         assert (await deploy(platform, write_project(tmp_path / "n", "churn", weight=3.0))).state == "live"
         assert await predict(platform, "churn", 5.0) == pytest.approx(15.0)
         for service in SERVICES:

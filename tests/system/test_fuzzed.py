@@ -57,7 +57,7 @@ expected-statuses = [400, 401, 403, 404, 405, 409, 413, 422]
 
 [[operations]]
 include-path = ["/v1/events", "/v1/operations/{{id}}/events"] # streams: where nothing comes they are left
-request-timeout = 1
+request-timeout = 3
 
 [[operations]]
 # 503 also: each person has one archive at a time, and its turn ends a moment after whoever asked has all of it

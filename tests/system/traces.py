@@ -60,7 +60,7 @@ class TracedStories:
             is_told = any("handles placet.deployer.model.started" in each.name for each in spans)
             return is_told and all(each.parent in known for each in spans)
 
-        await eventually(is_whole, within=60)
+        await eventually(is_whole)
         spans = of_the_operation()
         names = {each.name for each in spans}
         assert {"POST /v1/commands", "builder build", "certifier examine"} <= names, sorted(names)
@@ -91,7 +91,7 @@ class TracedStories:
         async def listed() -> list[Collected]:
             return [each for each in collector.spans() if each.name == "GET /v1/models"]
 
-        await eventually(listed, within=60)
+        await eventually(listed)
         routes = {each.attributes.get("http.route") for each in collector.spans()}
         assert not routes & {"/livez", "/readyz", "/metrics"}
         paths = {str(each.attributes.get("url.path")) for each in collector.spans()}

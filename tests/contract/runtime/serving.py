@@ -59,7 +59,7 @@ def serving(root: Path, environment: Mapping[str, str] | None = None) -> Iterato
         )
         port: int = listener.getsockname()[1]
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=180) as client:
             yield Served(process=process, port=port, log=log, client=client)
     finally:
         process.kill()

@@ -93,7 +93,7 @@ async def gated(tmp_path: Path) -> AsyncIterator[Gated]:
     with serving(root, {"PLACET_MAX_WAITING": "6"}) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
             running = Gated(served, gate, client)
-            await eventually(lambda: gate.calls == [[1.0]], within=60)  # it has to start first
+            await eventually(lambda: gate.calls == [[1.0]])  # it has to start first
             yield running
 
 
@@ -141,7 +141,7 @@ async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> 
     with serving(root, {"PLACET_ANSWER_SECONDS": "1", "PLACET_MAX_BATCH_ROWS": "1"}) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
             running = Gated(served, gate, client)
-            await eventually(lambda: gate.calls == [[1.0]], within=60)  # it has to start first
+            await eventually(lambda: gate.calls == [[1.0]])  # it has to start first
 
             waited = await running.ask(2)
             computed = await running.first
@@ -165,7 +165,7 @@ async def test_bodies_that_wait_take_no_more_memory_than_they_may(tmp_path: Path
     with serving(root, room) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
             running = Gated(served, gate, client)
-            await eventually(lambda: gate.calls == [[1.0]], within=60)  # it has to start first
+            await eventually(lambda: gate.calls == [[1.0]])  # it has to start first
             waiting = [asyncio.create_task(client.post("/predict", content=body)) for _ in range(3)]
             await running.waiting(4)
 
@@ -269,7 +269,7 @@ def test_connections_that_say_nothing_keep_nobody_out_of_a_process_that_may_open
             stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
 
         asked = {"inputs": {"a": [[1, 2, 3]], "b": [[1, 1, 1]]}}
-        assert httpx.post(f"http://{served.address}/predict", json=asked, timeout=10).json() == {
+        assert httpx.post(f"http://{served.address}/predict", json=asked, timeout=60).json() == {
             "outputs": [[2, 3, 4]]
         }
 
@@ -304,7 +304,7 @@ def ends(root: Path, *arguments: str, **environment: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     return done.returncode, done.stderr
 

@@ -72,7 +72,9 @@ def node(name: str = "node-1", *, cpu: str = "8", memory: str = "16Gi", **more: 
 
 
 class Cluster:
-    """Run it as `async with Cluster(server, folder) as cluster:`. `pull` says what a container runs at an address."""
+    """Run it as `async with Cluster(server, folder) as cluster:`. `pull` says what a container runs at an address,
+    `ends_pace` how many times as fast ends go, if not as everything (programs that end by themselves take their time).
+    """
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Cluster:
         folder: Path,
         *,
         pace: float = PACE,
+        ends_pace: float | None = None,
         pull: Callable[[Json, str], Awaitable[Program]] = small_server,
     ) -> None:
         self.server = server
@@ -91,6 +94,7 @@ class Cluster:
         """Why no pod may be made, if none may."""
         self._folder = folder
         self._pace = pace
+        self._ends_pace = pace if ends_pace is None else ends_pace
         self._pull_program = pull
         self._pods: dict[str, _Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -439,10 +443,10 @@ class Cluster:
         task = self._tasks.get(uid)
         running = self._pods.get(uid)
         if running is not None and running.process is not None and running.process.returncode is None:
-            await asyncio.sleep(_goes_on(pod) / self._pace)
+            await asyncio.sleep(_goes_on(pod) / self._ends_pace)
             with suppress(ProcessLookupError):
                 running.process.terminate()
-            grace = pod["spec"].get("terminationGracePeriodSeconds", 30) / self._pace
+            grace = pod["spec"].get("terminationGracePeriodSeconds", 30) / self._ends_pace
             with suppress(TimeoutError):
                 await asyncio.wait_for(running.process.wait(), grace)
             await _killed(running)

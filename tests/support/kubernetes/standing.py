@@ -26,7 +26,7 @@ def standing_cluster(folder: Path, mirrors: Mapping[str, str] | None = None) -> 
 
     async def stand() -> None:
         images = RealImages(folder / "images", mirrors)
-        async with ApiServer() as server, Cluster(server, folder, pull=images) as cluster:
+        async with ApiServer() as server, Cluster(server, folder, pull=images, ends_pace=1) as cluster:
             cluster.gateways[GATEWAY] = ""
             kubeconfig = folder / "kubeconfig"
             kubeconfig.write_text(json.dumps(server.kubeconfig()))

@@ -11,6 +11,7 @@ of its own: two with rules in one network flush each other's when they start.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -78,8 +79,9 @@ def _an_interface() -> str:
 
 
 def _a_block() -> str:
-    """Of addresses that are for carriers' own networks, and of no machine's."""
-    return f"100.{64 + secrets.randbelow(64)}"
+    """Of addresses that are for carriers' own networks, and of no machine's; and of no other process of this run."""
+    others = re.findall(r"\d+", os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
+    return f"100.{64 + 8 * (int(others[0]) % 8) + secrets.randbelow(8)}"
 
 
 def _run(*command: str) -> None:

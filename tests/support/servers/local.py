@@ -14,8 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from pwd import getpwnam
 
@@ -28,20 +29,53 @@ class DidNotStart(Exception):
     """A server ended or stayed silent; says what it logged last."""
 
 
+class _Ports:
+    """Ports that no other process of tests gives away: one that is given is nobody's until its server has started."""
+
+    BLOCKS = range(10_000, 30_000, 200)
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """What a fork took along is its parent's."""
+        self._holder: socket.socket | None = None
+        self._next: Iterator[int] = iter(())
+
+    def take(self) -> int:
+        while self._holder is None:
+            first = secrets.choice(self.BLOCKS)
+            self._holder = _bound(first)  # for as long as this process lives
+            self._next = cycle(range(first + 1, first + self.BLOCKS.step))
+        while True:
+            port = next(self._next)
+            if (probe := _bound(port)) is not None:
+                probe.close()
+                return port
+
+
+def _bound(port: int) -> socket.socket | None:
+    """None where somebody has it."""
+    probe = socket.socket()
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        probe.close()
+        return None
+    return probe
+
+
+_ports = _Ports()
+os.register_at_fork(after_in_child=_ports.forget)
+
+
 def free_port() -> int:
     """A port below the range the kernel takes for outgoing connections.
 
     Within it, a client that reconnects while its server is down can be given the server's own port, and
     then talks to itself and keeps the server from coming back.
     """
-    while True:
-        port = 10_000 + secrets.randbelow(20_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    return _ports.take()
 
 
 def private_directory(name: str, *, owner: str | None = None) -> Path:

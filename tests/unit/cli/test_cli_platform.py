@@ -144,7 +144,7 @@ async def test_what_it_waits_for_is_told_and_what_will_not_work(
         f"deployer waits: the Docker Engine at {address} does not answer: no such file or directory;"
         " start the Docker Engine, or correct PLACET_DOCKER_HOST"
     )
-    await eventually(lambda: waits in caplog.messages or serving.done(), within=60)
+    await eventually(lambda: waits in caplog.messages or serving.done())
     serving.cancel()
     with suppress(asyncio.CancelledError):
         await serving

@@ -418,7 +418,7 @@ class FakePlatform:
                     yield 'event: end\ndata: {"detail":"you read too slowly"}\n\n'
                     return
                 if self.holds and number > 2:
-                    await eventually(lambda: not self.holds, within=60)
+                    await eventually(lambda: not self.holds)
                 yield f"event: {kind}\nid: {number}\ndata: {data}\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream")

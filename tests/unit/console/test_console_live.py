@@ -187,7 +187,7 @@ async def test_what_waits_for_people_is_followed_until_they_decide(rest: tuple[R
             await somebody.open("/console/operations/1")
             await somebody.page.evaluate("document.body.dataset.mine = 'kept'")
             await expect(shown).to_have_text("awaiting")
-            await eventually(lambda: api.followers > 0, within=30)
+            await eventually(lambda: api.followers > 0)
         await expect(said).to_contain_text("does not answer")
         async with console_at(listener(where[1]), url):
             await expect(said).to_be_empty()

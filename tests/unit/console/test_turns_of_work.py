@@ -39,7 +39,7 @@ async def test_who_asks_for_much_has_one_turn_and_leaves_the_other_to_others() -
     workers, end = Workers(), asyncio.Event()
     tasks = [asyncio.create_task(workers.work("mallory", end)) for _ in range(50)]
     tasks.append(asyncio.create_task(workers.work("ada", end)))
-    await eventually(lambda: sorted(workers.at_work) == ["ada", "mallory"], within=5)
+    await eventually(lambda: sorted(workers.at_work) == ["ada", "mallory"])
     end.set()
     await asyncio.gather(*tasks)
     assert workers.at_work == []
@@ -48,12 +48,12 @@ async def test_who_asks_for_much_has_one_turn_and_leaves_the_other_to_others() -
 async def test_whose_pages_are_left_has_a_turn_again() -> None:
     workers, end = Workers(), asyncio.Event()
     left = [asyncio.create_task(workers.work(person, end)) for person in ("mallory", "eve") * 20]
-    await eventually(lambda: len(workers.at_work) == 2, within=5)
+    await eventually(lambda: len(workers.at_work) == 2)
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
     again = asyncio.create_task(workers.work("mallory", end))
-    await eventually(lambda: workers.at_work == ["mallory"], within=5)
+    await eventually(lambda: workers.at_work == ["mallory"])
     end.set()
     await again
 
@@ -61,7 +61,7 @@ async def test_whose_pages_are_left_has_a_turn_again() -> None:
 async def test_what_takes_seconds_waits_for_no_work_of_minutes() -> None:
     workers, end = Workers(), asyncio.Event()
     tasks = [asyncio.create_task(workers.work(person, end)) for person in ("mallory", "eve")]
-    await eventually(lambda: len(workers.at_work) == 2, within=5)
+    await eventually(lambda: len(workers.at_work) == 2)
     async with workers.platform.comparing("mallory"), workers.platform.comparing("eve"):
         third = asyncio.create_task(workers.platform.comparing("ada").__aenter__())
         await asyncio.sleep(0)
@@ -132,7 +132,7 @@ async def test_policies_are_read_for_pages_in_another_process_and_once(
 async def test_reading_a_policy_waits_for_nobodys_long_work() -> None:
     workers, end = Workers(), asyncio.Event()
     tasks = [asyncio.create_task(workers.work(person, end)) for person in ("ada", "eve")]
-    await eventually(lambda: len(workers.at_work) == 2, within=5)
+    await eventually(lambda: len(workers.at_work) == 2)
     file = shipped_files()["python-models.yaml"]
     first = await workers.platform.policy("ada", file)
     assert first == read_policy(file)

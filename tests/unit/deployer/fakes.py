@@ -108,8 +108,11 @@ class FakeRouter:
     told: dict[str, Unavailable | None] = field(default_factory=dict)
     """Why projects are off their routes, as callers hear it."""
     is_away: bool = False
+    in_vain: int = 0
+    """How often it was to route while it was away."""
 
     async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
+        self.in_vain += self.is_away
         self._must_answer()
         self.table[project] = frozenset(targets)
 

@@ -82,6 +82,30 @@ async def test_an_abort_ends_it_and_what_it_ran_beside_serves_alone(world: World
     assert shares_of(world) == {"churn-1": 1}
 
 
+@pytest.mark.parametrize(
+    ("weight", "said", "shared"),
+    [
+        (50, "canary.weighted", {"churn-1": 1, "churn-2": 1}),
+        (100, "model.started", {"churn-2": 1}),
+        (0, "canary.aborted", {"churn-1": 1}),
+    ],
+)
+async def test_requests_are_shared_otherwise_before_anybody_is_told(
+    world: World, weight: int, said: str, shared: dict[str, int]
+) -> None:
+    await begin(world)
+    before = await world.names()
+    world.router.is_away = True
+
+    await (world.request_promote(weight=weight) if weight else world.request_abort())
+    await eventually(lambda: world.router.in_vain)
+    assert await world.names() == before
+    world.router.is_away = False
+
+    await world.heard(said, "promote" if weight else "abort")
+    assert shares_of(world) == shared
+
+
 async def test_one_that_dies_is_aborted_with_its_last_words(world: World) -> None:
     await begin(world)
 

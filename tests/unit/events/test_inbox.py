@@ -730,7 +730,7 @@ async def test_a_project_that_must_wait_holds_up_no_other(wiring: Wiring, alpha:
         assert inbox.pending == len(stuck)
     await wiring.store.commit(Unit(writes=(Run(statement=sa.update(tables.inbox).values(next_at=0.0)),)))
     async with running(wiring, Handling().by_type()):
-        await eventually(lambda: all_kept(wiring, len(stuck) + 1), within=60)
+        await eventually(lambda: all_kept(wiring, len(stuck) + 1))
     places = await kept_places(wiring)
     assert places == [place_of(each) for each in (other, *stuck)]
     assert await rows_left(wiring) == []

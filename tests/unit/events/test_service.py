@@ -40,7 +40,7 @@ from tests.unit.events.harness import (
 THING: Decider[str, tuple[()], ThingKept] = Decider(
     initial=(), decide=lambda text, _: [ThingKept(text=text)], evolve=lambda state, _: state
 )
-LEASE = 0.6
+LEASE = 2.0
 
 
 class Ear:

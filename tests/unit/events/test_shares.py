@@ -49,7 +49,7 @@ async def test_a_stream_counts_until_its_reader_leaves() -> None:
 
         return StreamingResponse(drops())
 
-    async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
         ada, grace = {"x-person": "ada"}, {"x-person": "grace"}
         async with http.stream("GET", "/", headers=ada), http.stream("GET", "/", headers=ada):
             refused = await http.get("/", headers=ada)

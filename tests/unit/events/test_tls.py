@@ -132,7 +132,7 @@ async def test_who_does_not_read_its_answer_is_parted_with(authority: Authority,
         )
         writer.write(b"GET /much HTTP/1.1\r\nHost: placet\r\n\r\n")
         await eventually(lambda: server.server_state.total_requests == 1)
-        await eventually(lambda: not server.server_state.connections, within=30)
+        await eventually(lambda: not server.server_state.connections)
         writer.transport.abort()
 
 

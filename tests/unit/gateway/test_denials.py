@@ -264,7 +264,7 @@ async def test_nobody_waits_for_a_database_that_is_away_and_it_is_said_later(tol
         async def is_said() -> bool:
             return [each.count for each in await told.events()] == [1]
 
-        await eventually(is_said, within=20)
+        await eventually(is_said)
     finally:
         await denials.close()
     assert sum(each.count for each in await told.events()) == 10
@@ -277,7 +277,7 @@ async def the_denied(gateway: Gateway, count: int) -> Sequence[AccessDenied]:
     async def are_said() -> bool:
         return len(await gateway.denied()) >= count
 
-    await eventually(are_said, within=20)
+    await eventually(are_said)
     return await gateway.denied()
 
 

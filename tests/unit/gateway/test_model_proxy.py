@@ -17,6 +17,7 @@ from placet.events.adapters.sqlite_store import SqliteStore
 from placet.events.contracts import certifier, deployer
 from placet.events.contracts.shapes import Ground
 from placet.events.testing import changed
+from placet.gateway import model_proxy
 from placet.gateway.model_proxy import SANDBOX, ProxyLimits
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -122,7 +123,7 @@ async def a_live_model(gateway: Gateway, model: Model) -> AsyncIterator[httpx.As
     operation = await asked(gateway)
     async with serving(model.app) as endpoint, serving(gateway.app) as url:
         await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
-        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
             yield http
 
 
@@ -395,7 +396,11 @@ async def test_a_model_that_answers_before_it_has_heard_all_is_not_sent_the_rest
     operation = await asked(gateway)
     model = await asyncio.start_server(answer, "127.0.0.1", 0)
     endpoint = "http://{}:{}".format(*model.sockets[0].getsockname())
-    async with model, serving(gateway.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with (
+        model,
+        serving(gateway.app) as url,
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http,
+    ):
         await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
         reader, writer = await asyncio.open_connection("127.0.0.1", http.base_url.port)
         head = b"POST /models/churn/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
@@ -506,7 +511,11 @@ async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident
     operation = await asked(gateway)
     model = await asyncio.start_server(answer, "127.0.0.1", 0)
     endpoint = "http://{}:{}".format(*model.sockets[0].getsockname())
-    async with model, serving(gateway.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with (
+        model,
+        serving(gateway.app) as url,
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http,
+    ):
         await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=(endpoint,))), operation)
         answered = await http.get("/models/churn/x")
     assert answered.status_code == 503
@@ -568,16 +577,17 @@ async def test_what_another_process_commits_is_known_within_a_moment(gateway: Ga
 
 
 async def test_a_request_that_meets_an_instance_that_was_just_replaced_goes_to_its_successor(
-    gateway: Gateway, model: Model
+    gateway: Gateway, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its body: nothing of it was sent where nobody listened. The gateway hears later than the old one ends."""
+    monkeypatch.setattr(model_proxy, "HEARD_WITHIN", 60.0)
     operation = await asked(gateway)
     gone = started(endpoints=(f"http://127.0.0.1:{free_port()}",))
     await gateway.hear_all((*DEPLOY[1:-1], gone), operation)
     async with (
         serving(model.app) as endpoint,
         serving(gateway.app) as url,
-        httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http,
+        httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http,
     ):
         asking = asyncio.create_task(http.post("/models/churn/predict", content=b"[1]"))
         assert (await http.get("/models/fraud")).status_code == 404  # by then the first one found nobody
@@ -603,7 +613,7 @@ async def test_replicas_take_turns_and_one_that_is_gone_costs_no_request(gateway
     async with serving(models[0].app) as first, serving(models[1].app) as second, serving(gateway.app) as url:
         endpoints = (first, f"http://127.0.0.1:{free_port()}", second)
         await gateway.hear_all((*DEPLOY[1:-1], started(endpoints=endpoints)), operation)
-        async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as http:
             for number in range(9):
                 answer = await http.post("/models/churn/take", content=b"%d" % number)
                 assert answer.status_code == 200

@@ -67,7 +67,7 @@ class Hooks:
             await asyncio.gather(running, return_exceptions=True)
 
     async def is_told(self, *positions: int) -> None:
-        await eventually(lambda: self.receivers.positions == list(positions), within=30)
+        await eventually(lambda: self.receivers.positions == list(positions))
 
     async def becomes(self, webhook: str, **fields: Any) -> dict[str, Any]:
         """Wait until the webhook's document says so."""
@@ -76,7 +76,7 @@ class Hooks:
             told = await self.subscribing.one(webhook)
             return all(told[name] == value for name, value in fields.items())
 
-        await eventually(does, within=30)
+        await eventually(does)
         return await self.subscribing.one(webhook)
 
     def later(self, span: timedelta) -> None:

@@ -113,7 +113,7 @@ async def test_the_how_to_follows_and_goes_on(log: Metadata, tmp_path: Path) -> 
                 mark = await checkpoint.load()
                 return mark is not None and mark.position == position
 
-            await eventually(is_marked, within=30)
+            await eventually(is_marked)
             process.kill()
             await process.communicate()
 

@@ -88,7 +88,7 @@ class Crowd:
                 told.extend(each.position for each in page.events)
 
     async def all_are_told(self, *positions: int) -> None:
-        await eventually(lambda: all(each == list(positions) for each in self.told), within=30)
+        await eventually(lambda: all(each == list(positions) for each in self.told))
 
 
 @pytest.fixture

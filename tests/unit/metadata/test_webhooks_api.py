@@ -267,7 +267,7 @@ async def test_the_receiver_of_the_how_to_takes_what_is_ours_and_nothing_else(lo
         async def takes() -> bool:
             return bool((await call(log, "POST", tested, 200))["taken"])
 
-        await eventually(takes, within=30)
+        await eventually(takes)
         assert (await receiver.line()).endswith(" placet.webhook.test")
         async with sending(log):
             event = log.heard(asked(), 1)

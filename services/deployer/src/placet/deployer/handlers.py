@@ -19,11 +19,11 @@ from placet.deployer.domain import PROJECT, Delete, Happened, Quarantine, Reject
 from placet.deployer.placements import AWAIT_CERTIFICATE, AwaitCertificate, Placements
 from placet.deployer.placing import AcceptStart, Reserve, Resume
 from placet.deployer.ports import Ports
-from placet.deployer.project import Live, Project, Quarantined
+from placet.deployer.project import Canary, Live, Project, Quarantined
 from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.room import Room
 from placet.deployer.scaling import Scale
-from placet.deployer.shares import shares
+from placet.deployer.shares import shares_with
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
@@ -344,11 +344,13 @@ async def _take_off(
         await route(placements, ports, said.project, state.live)
 
 
-async def route(placements: Placements, ports: Ports, project: str, live: Live) -> None:
-    """All requests to what serves."""
+async def route(
+    placements: Placements, ports: Ports, project: str, live: Live, canary: Canary | None = None
+) -> None:
+    """Requests to what serves, and to the canary as many as it is to get."""
     known = await queries.known(placements.reads, project, live.release)
     access = known.cleared.access if known.cleared else "token"
-    await ports.router.route(project, shares(live.endpoints), access=access)
+    await ports.router.route(project, shares_with(live.endpoints, canary), access=access)
 
 
 async def on_promote_requested(
@@ -357,6 +359,7 @@ async def on_promote_requested(
     asked = heard.data
     promote = Promote(project=asked.project, weight=asked.weight)
     await placements.decide(work, promote, asker=heard.event.actor.id)
+    await _share(work, placements, ports, asked.project)
 
 
 async def on_abort_requested(
@@ -364,6 +367,14 @@ async def on_abort_requested(
 ) -> None:
     abort = Abort(project=heard.data.project, why="somebody asked for that", fix=None)
     await placements.decide(work, abort, asker=heard.event.actor.id)
+    await _share(work, placements, ports, heard.data.project)
+
+
+async def _share(work: UnitOfWork, placements: Placements, ports: Ports, project: str) -> None:
+    """As was just decided: before anybody hears that requests are shared otherwise, they are."""
+    state = await _state(work, project)
+    if state.live is not None:
+        await route(placements, ports, project, state.live, state.canary)
 
 
 async def on_scale_requested(
