@@ -32,6 +32,8 @@ from docker.errors import DockerException
 from tools import workspace
 
 COMPILER = "services/builder/src/placet/builder/adapters/compile_files.py"
+SHARED = "shared"
+"""The stage of each Dockerfile to which it is as all others."""
 AT_ONCE = 2
 SAID_LAST = 30
 """Lines that a failed build is told with."""
@@ -53,6 +55,10 @@ def main(arguments: list[str]) -> int:
     with contextlib.closing(engine), ThreadPoolExecutor(AT_ONCE) as builders:
         began = time.monotonic()
         tags = {name: f"{asked.prefix}{name}:{asked.tag}" for name in asked.service or workspace.SERVICES}
+        # What all share is made by one, or each of two at once would have a layer of its own.
+        if (failed := built(engine, next(iter(tags)), None, asked, until=SHARED)) is not None:
+            sys.stderr.write(f"what the images share could not be built:\n{failed}\n")
+            return 1
         under_way = {builders.submit(built, engine, name, tag, asked): tag for name, tag in tags.items()}
         for done in as_completed(under_way):
             tag = under_way[done]
@@ -95,8 +101,15 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def built(engine: docker.DockerClient, name: str, tag: str, asked: argparse.Namespace) -> str | None:
-    """None, or why not."""
+def built(
+    engine: docker.DockerClient,
+    name: str,
+    tag: str | None,
+    asked: argparse.Namespace,
+    *,
+    until: str | None = None,
+) -> str | None:
+    """None, or why not. `until` is the stage to end with, if it is not the last."""
     given = {"PYTHON": asked.python, "BASE": asked.base, "VERSION": version(), "REVISION": revision()}
     said: deque[str] = deque(maxlen=SAID_LAST)
     try:
@@ -105,6 +118,7 @@ def built(engine: docker.DockerClient, name: str, tag: str, asked: argparse.Name
             custom_context=True,
             dockerfile=f"services/{name}/Dockerfile",
             tag=tag,
+            target=until,
             buildargs={key: value for key, value in given.items() if value},
             network_mode=asked.network,
             nocache=asked.no_cache,

@@ -2,8 +2,9 @@
 the newest versions; with `--complete`, add what is missing and leave the versions that are locked as they are.
 
 `requirements/dev.txt` is everything, `platform.txt` the part of it that runs the platform, `services/` what each
-service runs with in an image of its own and `images.txt` what such an image is made with, `large.txt` what only the
-large tests need beside it, and `uv.txt` the one program that installs them. They hold hashes and no addresses: where
+service runs with in an image of its own (`common.txt` is what is alike in all of them: a layer of every image) and
+`images.txt` what such an image is made with, `large.txt` what only the large tests need beside it, and `uv.txt` the one
+program that installs them. They hold hashes and no addresses: where
 packages come from is the machine's matter.
 """
 
@@ -22,6 +23,7 @@ from placet.projects.pins import TESTED_WITH
 from tools import workspace
 
 LOCKS = workspace.ROOT / "requirements"
+COMMON = LOCKS / "services" / "common.txt"
 COMPILE = (
     *("uv", "pip", "compile", "-", "--quiet", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
@@ -64,6 +66,16 @@ def locked(name: str) -> dict[str, list[Version]]:
     return found
 
 
+def common() -> str:
+    """The entries that every service's lock has."""
+    locks = [entries((LOCKS / f"services/{name}.txt").read_text()) for name in workspace.SERVICES]
+    return "".join(each for each in locks[0] if all(each in others for others in locks[1:]))
+
+
+def entries(lock: str) -> list[str]:
+    return re.findall(r"^\S.*\n(?:[ \t].*\n)*", lock, re.MULTILINE)
+
+
 def missing(name: str, requirements: list[Requirement]) -> list[str]:
     versions = locked(name)
     return sorted(
@@ -91,9 +103,12 @@ def main(*arguments: str) -> int:
     if arguments in (("--write",), ("--complete",)):
         for name, requirements in needs().items():
             write(name, requirements, upgrade=arguments == ("--write",))
+        COMMON.write_text(common())
     complaints = [
         complaint for name, requirements in needs().items() for complaint in missing(name, requirements)
     ] + untested()
+    if COMMON.read_text() != common():
+        complaints.append("requirements/services/common.txt is not what all services share; run `make lock`")
     sys.stderr.writelines(f"{complaint}\n" for complaint in complaints)
     return 1 if complaints else 0
 

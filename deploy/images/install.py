@@ -1,7 +1,8 @@
 """What an image of a service is made of, while it is built: packages, the workspace's own, the list of both.
 
     python3 install.py tools LOCK            # what the rest is installed with: one layer for all images
-    python3 install.py packages LOCK         # into /usr/lib/placet/packages, as locked
+    python3 install.py common LOCK           # into /usr/lib/placet/common, as locked: one layer for all images
+    python3 install.py packages LOCK         # the rest of another lock, into /usr/lib/placet/packages
     python3 install.py placet SERVICE        # the folders that were copied here, into /usr/lib/placet/own
     python3 install.py programs NAME …       # what is not there yet, from the distribution
     python3 install.py libraries FILE=NAME … # the same for libraries, by the package of each
@@ -32,6 +33,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+COMMON = Path("/usr/lib/placet/common")
+"""What every service needs, in the stage that installs: where services run it lies with the others in `PACKAGES`."""
 PACKAGES = Path("/usr/lib/placet/packages")
 OWN = Path("/usr/lib/placet/own")
 TOOLS = Path("/usr/lib/placet/tools")
@@ -51,10 +54,14 @@ def main(verb: str, *arguments: str) -> None:
     if verb == "tools":
         (lock,) = arguments
         pip("install", "--target", TOOLS, "--require-hashes", "--requirement", lock)
+    elif verb == "common":
+        (lock,) = arguments
+        locked(COMMON, lock)
     elif verb == "packages":
         (lock,) = arguments
-        uv(PACKAGES, "--require-hashes", *index(), "--requirement", lock)
-        tidied(PACKAGES)
+        rest = Path("rest.txt")
+        rest.write_text(beside(Path(lock), Path(lock).with_name("common.txt")), encoding="utf-8")
+        locked(PACKAGES, rest)
     elif verb == "placet":
         # Whole paths, and no index: a folder's bare name would be somebody else's package.
         folders = sorted(each.parent.resolve() for each in Path().glob("*/**/pyproject.toml"))
@@ -74,6 +81,23 @@ def main(verb: str, *arguments: str) -> None:
         )
     else:
         raise SystemExit(__doc__)
+
+
+def locked(target: Path, lock: str | Path) -> None:
+    """Nothing but what is locked: each lock, or both together, has all that each of its packages needs."""
+    uv(target, "--no-deps", "--require-hashes", *index(), "--requirement", lock)
+    tidied(target)
+
+
+def beside(lock: Path, common: Path) -> str:
+    """The entries of a lock that are not in the other."""
+    there = set(entries(common))
+    return "".join(each for each in entries(lock) if each not in there)
+
+
+def entries(lock: Path) -> list[str]:
+    """A package each, with its hashes."""
+    return re.findall(r"^\S.*\n(?:[ \t].*\n)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def distribution(packages: list[str]) -> None:
@@ -230,7 +254,7 @@ def version_of(name: str) -> str:
 
 
 def python_packages() -> Iterator[dict[str, Any]]:
-    found = importlib.metadata.distributions(path=[str(OWN), str(PACKAGES)])
+    found = importlib.metadata.distributions(path=[str(OWN), str(PACKAGES), str(COMMON)])
     for each in sorted(found, key=lambda each: each.name.lower()):
         name = re.sub(r"[-_.]+", "-", each.name).lower()
         said = each.metadata["License-Expression"]

@@ -52,6 +52,17 @@ def test_every_locked_package_has_a_hash_and_none_an_address(lock: Path) -> None
     assert "--index" not in text
 
 
+def test_the_common_lock_is_what_all_services_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And who forgot to make it again is told."""
+    shared = requirements.locked("services/common.txt")
+    each = [requirements.locked(f"services/{name}.txt") for name in workspace.SERVICES]
+    assert len(shared) > 50
+    assert all(locked[name] == versions for locked in each for name, versions in shared.items())
+    (tmp_path / "common.txt").write_text(requirements.common().partition("\n")[2])
+    monkeypatch.setattr(requirements, "COMMON", tmp_path / "common.txt")
+    assert requirements.main() == 1
+
+
 def test_who_looks_at_no_project_carries_nothing_that_computes_evaluations() -> None:
     carries = {name for name in workspace.SERVICES if "pandas" in requirements.locked(f"services/{name}.txt")}
     assert carries == {"gateway", "certifier"}

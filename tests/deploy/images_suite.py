@@ -95,6 +95,16 @@ class AllImages:
         images.build("indexer", tag="two", anew=True)
         assert images.files("indexer", "two") == images.files("indexer")
 
+    def test_what_all_need_is_one_layer_of_all(self, images: Images) -> None:
+        def layers(name: str) -> list[str]:
+            found: list[str] = images.client.images.get(name).attrs["RootFS"]["Layers"]
+            return found
+
+        base = layers(images.bases["PLACET_SERVICE_BASE_IMAGE"])
+        begins = {tuple(layers(images.name(each))[: len(base) + 1]) for each in workspace.SERVICES}
+        (begin,) = begins
+        assert list(begin[:-1]) == base
+
     def test_what_is_not_a_service_is_told(self, images: Images) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "tools.images", "gatekeeper"],

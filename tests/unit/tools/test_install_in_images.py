@@ -54,6 +54,17 @@ def test_one_that_fails_again_or_says_why_not_ends_the_build(
         install.uv(tmp_path / "packages", "--requirement", "lock.txt")
 
 
+def test_what_is_beside_the_common_lock_is_installed_after_it(install: ModuleType, tmp_path: Path) -> None:
+    alike, another = (
+        "a==1 \\\n    --hash=sha256:1\n",
+        "b==2 ; python_version < '3.12' \\\n    --hash=sha256:2\n",
+    )
+    newer = another.replace("2", "3")
+    for name, entries in {"common.txt": (alike, newer), "deployer.txt": (another, alike)}.items():
+        (tmp_path / name).write_text("".join(entries))
+    assert install.beside(tmp_path / "deployer.txt", tmp_path / "common.txt") == another
+
+
 def test_any_other_program_that_fails_ends_it(install: ModuleType) -> None:
     install.run("true")
     with pytest.raises(SystemExit, match="false failed with 1"):
