@@ -17,7 +17,7 @@ from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 from tests.support.browser import devtools
 
 WIDE, NARROW = 1280, 390
-WITHIN = 30_000
+WITHIN = 90_000
 """Milliseconds: a bound for hangs."""
 _AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text()
 expect.set_options(timeout=WITHIN)
