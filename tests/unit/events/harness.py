@@ -127,9 +127,9 @@ class ScriptedBus:
             raise trouble
 
 
-Fate = Literal["heard", "lost", "unheard", "held"]
-"""Of a commit: it happens and its answer arrives, it does not happen, it happens and its answer is lost, or neither
-it nor its answer comes until the test says so."""
+Fate = Literal["heard", "lost", "unheard", "held", "silent"]
+"""Of a commit: it happens and its answer arrives, it does not happen, it happens and its answer is lost, neither it nor
+its answer comes until the test says so, or it happens and its answer comes no sooner than that."""
 
 
 class FatefulStore:
@@ -157,6 +157,8 @@ class FatefulStore:
         answer = await self._store.commit(unit)
         if fate == "unheard":
             raise Unavailable("the database went away")
+        if fate == "silent":
+            await self.released.wait()
         return answer
 
     async def read(self, stream: str, *, after: int = 0, log: str = EVENTS) -> list[Recorded[Any]]:

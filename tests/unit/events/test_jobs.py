@@ -93,6 +93,10 @@ async def jobs_left(wiring: Wiring) -> list[tuple[str, str | None]]:
     return [(row.key, row.leased_by) for row in await wiring.store.rows(sa.select(tables.jobs))]
 
 
+async def is_left(wiring: Wiring, *expected: tuple[str, str | None]) -> bool:
+    return await jobs_left(wiring) == list(expected)
+
+
 async def is_result(wiring: Wiring, *expected: str) -> None:
     async def is_there() -> bool:
         found = await results(wiring)
@@ -383,6 +387,17 @@ async def test_stopping_gives_the_lease_back(wiring: Wiring) -> None:
     async with running(runner(wiring, next_one, owner="two").run()):
         await is_result(wiring, "built churn")
     assert next_one.begun == [("churn", 0)]
+
+
+@pytest.mark.parametrize("fate", ["silent", "unheard"])
+async def test_stopping_gives_a_lease_back_of_which_it_has_not_heard(wiring: Wiring, fate: Fate) -> None:
+    building, unsure = Building(), FatefulStore(wiring.store, [fate])
+    await enqueue(wiring, "churn")
+    patient = runner(replace(wiring, store=unsure), building)
+    async with running(patient.run()):
+        await eventually(lambda: is_left(wiring, ("churn", "one")))
+    assert await jobs_left(wiring) == [("churn", None)]
+    assert building.begun == []
 
 
 async def test_an_end_that_is_not_heard_of_counts_once(wiring: Wiring) -> None:

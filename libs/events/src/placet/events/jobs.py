@@ -106,6 +106,7 @@ class JobRunner:
         self._lease = lease
         self._look_every = look_every
         self._keys: set[str] = set()
+        self._is_unsure = False
         self._ended = asyncio.Event()
         self._whose_turn = self._build_whose_turn()
 
@@ -115,6 +116,15 @@ class JobRunner:
 
     async def run(self) -> None:
         """Take jobs until cancelled; then running ones are cancelled and their leases given back."""
+        try:
+            await self._take_and_run()
+        finally:
+            if self._is_unsure:
+                # A taking of which nobody heard the end may have come to it all the same: we would have a lease.
+                every = tables.jobs.c.kind == self._worker.kind, tables.jobs.c.leased_by == self._owner
+                await asyncio.shield(asyncio.ensure_future(self._free(sa.and_(*every))))
+
+    async def _take_and_run(self) -> None:
         loop = asyncio.get_running_loop()
         async with TaskGroup() as tasks:
             while True:
@@ -123,12 +133,14 @@ class JobRunner:
                     await self._ended.wait()
                 held_until = loop.time() + self._lease
                 seen = self._wiring.store.committed.count
+                was_unsure, self._is_unsure = self._is_unsure, True
                 try:
                     job = await self._take()
                 except Unavailable as error:
                     log.warning("%s: %s jobs wait: %s", self._service, self._worker.kind, error)
                     await asyncio.sleep(self._look_every)
                     continue
+                self._is_unsure = was_unsure
                 if job is None:
                     await self._wiring.store.committed.wait(self._look_every, after=seen)
                     continue
@@ -277,7 +289,7 @@ class JobRunner:
                 )
                 await transact(self._wiring, self._service, told, finish, self._claim(job))
         except asyncio.CancelledError:
-            await asyncio.shield(asyncio.ensure_future(self._give_back(job)))
+            await asyncio.shield(asyncio.ensure_future(self._free(self._is_mine(job))))
             raise
         except ClaimLost as error:
             raise _LeaseLost from error
@@ -352,8 +364,9 @@ class JobRunner:
                 if loop.time() + self._lease / 3 >= held_until:
                     raise
 
-    async def _give_back(self, job: Job[Any]) -> None:
-        free = sa.update(tables.jobs).where(self._is_mine(job)).values(leased_by=None, leased_until=0.0)
+    async def _free(self, which: sa.ColumnElement[bool]) -> None:
+        """Give leases of ours back."""
+        free = sa.update(tables.jobs).where(which).values(leased_by=None, leased_until=0.0)
         try:
             async with asyncio.timeout(GIVE_BACK_WITHIN):
                 await self._wiring.store.commit(Unit(writes=(Run(statement=free),)))
