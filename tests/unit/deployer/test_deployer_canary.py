@@ -259,7 +259,7 @@ class TestScaling:
 
         await world.request_scale(3)
 
-        assert "is free" in (await world.heard("change.refused", "scale")).why
+        assert "this platform has 2 CPU" in (await world.heard("change.refused", "scale")).why
         await world.request_scale(2)
         await world.heard("model.scaled", "scale")
 

@@ -137,12 +137,22 @@ def test_a_gpu_that_there_is_not_and_all_else_that_is_too_much_are_told_together
     assert both is not None
     assert both.why == (
         "churn asks for 2 GPUs, and this platform has none;"
-        " it asks for 99 CPU and 1024 MiB of memory, and 4 CPU and 8192 MiB of memory is free"
+        " it asks for 99 CPU and 1024 MiB of memory, and this platform has 4 CPU and 8192 MiB of memory"
     )
     assert both.is_lasting
     one = no_room("churn", Amount(cpu_millis=1000, memory_bytes=GIB, gpus=1), room)
     assert one is not None
     assert one.why == "churn asks for a GPU, and this platform has none"
+
+
+def test_what_can_never_run_beside_what_serves_is_told_so() -> None:
+    serves = Holding(project="churn", release=1, amount=Amount(memory_bytes=6 * GIB), is_live=True)
+    another = Holding(project="wine", release=1, amount=Amount(memory_bytes=GIB), is_live=True)
+    room = Room(total=Amount(cpu_millis=4000, memory_bytes=8 * GIB), held=(serves, another))
+    never = no_room("churn", Amount(cpu_millis=1000, memory_bytes=4 * GIB), room)
+    assert never is not None
+    assert never.why.endswith("beside what churn serves there is 4 CPU and 2048 MiB of memory")
+    assert never.fix.startswith("stop churn first")
 
 
 @pytest.mark.parametrize(

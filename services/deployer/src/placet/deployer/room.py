@@ -271,7 +271,12 @@ def _never(project: str, asked: Amount, room: Room, canary: bool, less: str) -> 
         asked_for = "a GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs"
         missing.append(f"{project} asks for {asked_for}, and this platform has none")
     if not rest.fits(room.within(project)):
-        missing.append(f"{'it' if has_no_gpu else project} asks for {rest}, and {room.free} is free")
+        there_is = (
+            f"beside what {project} serves there is {room.within(project)}"
+            if rest.fits(room.total)
+            else f"this platform has {room.total}"
+        )
+        missing.append(f"{'it' if has_no_gpu else project} asks for {rest}, and {there_is}")
     if not missing:
         return _never_in_quota(project, asked, room, less)
     fix = room.next_step(project, asked, canary=canary, less=less)
