@@ -34,6 +34,8 @@ SERVICES = ("gateway", "certifier", "builder", "indexer", "deployer", "metadata"
 RUN = ("rabbitmq", "postgres", "registry", "edge", "caddy", "engine", *SERVICES)
 """The containers that stay."""
 TAG = "one"
+OVERRIDE = "docker-compose.override.yml"
+"""An operator's own, which compose finds by itself."""
 WITHIN = 180.0
 """Seconds: a bound for hangs, not a measure."""
 
@@ -86,11 +88,11 @@ class Stack:
         assert done.returncode == 0, f"{done.stderr[-4000:]}\n{self.troubles()}"
         return done.stdout
 
-    def told_by(self, page: str, after: str) -> str:
-        """What is to be typed, as the page says it in the first block behind these words."""
+    def told_by(self, page: str, after: str, kind: str = "sh") -> str:
+        """What is to be typed, or written, as the page says it in the first block of this kind behind these words."""
         _, found, rest = (workspace.ROOT / page).read_text().partition(after)
         assert found, f"{page} has no {after!r}"
-        return dedent(rest.partition("```sh\n")[2].partition("```")[0])
+        return dedent(rest.partition(f"```{kind}\n")[2].partition("```")[0])
 
     def typed(self, commands: str) -> None:
         """In its folder, where compose finds its settings by itself."""
@@ -183,7 +185,7 @@ class Stack:
 
 
 def _files(folder: Path) -> Sequence[str]:
-    names = ("docker-compose.yml", "site.yml")
+    names = ("docker-compose.yml", "site.yml", OVERRIDE)
     return [word for name in names if (folder / name).exists() for word in ("--file", name)]
 
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -26,7 +27,16 @@ from placet.client import Operation
 from placet.oci import sha256_digest
 from placet.oci.content import OCI_MANIFEST
 
-from tests.deploy.compose_stack import RUN, SERVICES, WITHIN, Stack, booted, paused
+from tests.deploy.compose_stack import (
+    OVERRIDE,
+    RUN,
+    SERVICES,
+    WITHIN,
+    Stack,
+    booted,
+    paused,
+    write_settings,
+)
 from tests.deploy.images_of_services import Images, commit_before
 from tests.deploy.images_suite import AllImages, EachImage, OfflineImages
 from tests.support.authorities import Authority
@@ -54,6 +64,15 @@ for path in sorted(pathlib.Path("/secrets").rglob("*")):
 print(json.dumps(found))
 """
 
+ASK_IN_THE_PLAIN = """
+import http.client
+asking = http.client.HTTPConnection("127.0.0.1", 8080, timeout=30)
+asking.request("GET", "/livez")
+try:
+    print(asking.getresponse().status)
+except (http.client.HTTPException, ConnectionError):
+    print("nothing")
+"""
 
 pytestmark = pytest.mark.timeout(1800)  # the first test waits for eight images and six more
 
@@ -243,13 +262,62 @@ async def test_an_example_becomes_a_url_that_answers(stack: Stack) -> None:
 
 async def test_the_console_asks_the_platform_from_within(stack: Stack) -> None:
     """Where its address for people is nobody's."""
+    assert "iris" in await shown_by_the_console(stack)
+
+
+async def shown_by_the_console(stack: Stack) -> str:
+    """Of models, to who signs in there."""
     async with stack.platform.http() as browser:
         browser.headers["Sec-Fetch-Site"] = "same-origin"
         signed_in = await browser.post("/console/sign-in", data={"token": stack.platform.token})
         assert signed_in.status_code == 303
         models = await browser.get("/console/models")
     assert models.status_code == 200
-    assert "iris" in models.text
+    return models.text
+
+
+@asynccontextmanager
+async def encrypted(stack: Stack) -> AsyncIterator[Stack]:
+    """As the page says, with a certificate of the edge for where it is asked here; afterwards in the plain again."""
+    page, listen = "docs/how-to/use-tls.md", stack.settings["PLACET_LISTEN"]
+    made = stack.told_by(page, "## Try it") + stack.told_by(page, "## With Docker Compose")
+    made = made.replace("DNS:placet.example.org", f"IP:{listen.rpartition(':')[0]}")
+    await asyncio.to_thread(stack.typed, f"{made}\nchown -R 65532 run/tls/*/")
+    platform = replace(
+        stack.platform, url=f"https://{listen}", authority=stack.folder / "run" / "tls" / "ca.crt"
+    )
+    override = stack.folder / OVERRIDE
+    override.write_text(stack.told_by(page, f"`{OVERRIDE}`", "yaml"))
+    write_settings({**stack.settings, "PLACET_URL": platform.url}, stack.folder)
+    try:
+        await asyncio.to_thread(stack.up)
+        yield replace(stack, platform=platform)
+    finally:
+        override.unlink()
+        write_settings(stack.settings, stack.folder)
+        await asyncio.to_thread(stack.up)
+        await stack.is_whole()
+
+
+async def test_it_is_encrypted_and_in_the_plain_again(
+    stack: Stack, steady: str, weights: Weights, tmp_path: Path
+) -> None:
+    weight = weights()
+    async with encrypted(stack) as sealed:
+        await sealed.is_whole()
+        folder = write_project(tmp_path / "sealed", "changing", weight=weight)
+        live = await placet(sealed.platform, "deploy", str(folder))
+        assert (live["state"], live["url"]) == ("live", f"{sealed.platform.url}/models/changing")
+        assert await predict(sealed.platform, "changing", 2.0) == pytest.approx(2 * weight)
+        assert await predict(sealed.platform, steady, 3.0) == pytest.approx(6.0)
+        assert "changing" in await shown_by_the_console(sealed)
+        for service in SERVICES:
+            asked = sealed.container(service).exec_run(["python3", "-c", ASK_IN_THE_PLAIN])
+            assert asked.output == b"nothing\n", service
+        async with stack.platform.http() as plain:
+            with pytest.raises(httpx.TransportError):
+                await plain.get("/livez")
+    await goes_through(stack, tmp_path / "plain", weights())
 
 
 async def test_a_second_up_changes_nothing(stack: Stack) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import pickle
 import re
 from collections.abc import AsyncIterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+from placet.errors import Conflict, Unknown
 from placet.events import PLATFORM, ServiceRunner
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import (
@@ -27,16 +28,20 @@ from placet.events.contracts.gateway import (
 from placet.events.http import http_app
 from placet.gateway.access import NEEDS, need_of
 from placet.gateway.bootstrap import build
+from placet.gateway.granting import Granting
 from placet.gateway.queries import Queries
 from placet.gateway.settings import GatewaySettings
 from placet.trust import tokens
 
+from tests.support.eventually import eventually
+from tests.unit.events.harness import FatefulStore
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, knows_source, live
 from tests.unit.gateway.roads import CERTIFICATE, IMAGE, SOURCE
 from tests.unit.gateway.test_gateway_api import MANIFEST, archive
 
 MEMBERS = "/v1/models/churn/members"
 PRIVATE = "/v1/models/churn/private"
+ADMIN = "person:00000000-0000-0000-0000-000000000001"
 STOP = {"command": "stop", "project": "churn"}
 SAYS = (TeamChanged, TeamDisbanded, RoleGranted, RoleRevoked, ProjectRestricted, ProjectOpened)
 
@@ -71,6 +76,36 @@ def is_refused(answer: httpx.Response, role: str) -> bool:
     assert "ada" in problem["fix"]
     assert "or an admin" in problem["fix"]
     return True
+
+
+async def test_a_team_that_is_disbanded_and_given_a_role_at_once_is_one_or_the_other(
+    gateway: Gateway,
+) -> None:
+    """Whoever is first: a later team of its name has nothing of it."""
+    at_once, late = Granting(gateway.wiring, gateway.people), FatefulStore(gateway.wiring.store)
+    delayed = Granting(replace(gateway.wiring, store=late), gateway.people)
+    for team in ("fraud", "risk"):
+        await at_once.change_team(team, ADMIN)
+
+    late.script.append("held")
+    giving = asyncio.create_task(delayed.grant("churn", "team:fraud", "owner", ADMIN))
+    await eventually(lambda: not late.script)
+    await at_once.disband("fraud", ADMIN)
+    late.released.set()
+    with pytest.raises(Unknown, match="fraud"):
+        await giving
+
+    late.released.clear()
+    late.script.append("held")
+    disbanding = asyncio.create_task(delayed.disband("risk", ADMIN))
+    await eventually(lambda: not late.script)
+    await at_once.grant("churn", "team:risk", "owner", ADMIN)
+    late.released.set()
+    with pytest.raises(Conflict, match="churn"):
+        await disbanding
+
+    happened = [type(each) for each in await said(gateway)]
+    assert happened == [TeamChanged, TeamChanged, TeamDisbanded, RoleGranted]
 
 
 # Every route

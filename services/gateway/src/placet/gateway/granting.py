@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from placet.events import PLATFORM, Actor, Context, UnitOfWork, Wiring, transact
 from placet.events.codec import timestamp
 from placet.events.contracts.gateway import RoleGranted, TeamChanged, TeamDisbanded
 from placet.events.contracts.shapes import ProjectRole
+from placet.events.store import Claim, ClaimLost
 from placet.events.unit_of_work import current_traceparent
 from placet.gateway import projections as p
 from placet.gateway.intake import SERVICE
@@ -69,13 +71,19 @@ class Granting:
 
     async def disband(self, team: str, by: str) -> None:
         """Raises Unknown, and Conflict while it has a role anywhere: one of the same name would have it again."""
-        rows = await self._wiring.store.rows(
-            sa.select(p.sharing.roles.c.project)
-            .where(p.sharing.roles.c.to == f"{TEAM}{team}")
-            .order_by(p.sharing.roles.c.project)
-            .limit(_MOST_NAMED)
-        )
-        await self._team(DisbandTeam(team=team, holds=[row.project for row in rows], by=by))
+        # Who is giving it a role at this moment has its row: once that is over, nobody gives it one any more.
+        claims = _is_made(team), _is_made(team, sa.not_(sa.exists().where(_held_by(team))))
+        while True:
+            rows = await self._wiring.store.rows(
+                sa.select(p.sharing.roles.c.project)
+                .where(_held_by(team))
+                .order_by(p.sharing.roles.c.project)
+                .limit(_MOST_NAMED)
+            )
+            with suppress(ClaimLost):
+                await self._team(DisbandTeam(team=team, holds=[row.project for row in rows], by=by), *claims)
+                return
+            await self.must_be_a_team(team)
 
     async def team(self, team: str) -> dict[str, Any]:
         """Raises Unknown."""
@@ -97,24 +105,28 @@ class Granting:
         if not await self._wiring.store.rows(sa.select(p.made_teams).where(p.made_teams.c.team == team)):
             raise no_team(team)
 
-    async def _team(self, command: TeamCommand) -> None:
+    async def _team(self, command: TeamCommand, *claims: Claim) -> None:
         async def change(work: UnitOfWork) -> None:
             for said in await work.decide(TEAMS, team_stream(command.team), command):
                 show_made_team(work, said)
                 p.sharing.show(work, said, timestamp(work.now))
 
-        await transact(self._wiring, SERVICE, self._context(PLATFORM, command.by), change)
+        await transact(self._wiring, SERVICE, self._context(PLATFORM, command.by), change, *claims)
 
     # Roles on a project
 
     async def grant(self, project: str, to: str, role: ProjectRole, by: str) -> None:
         """`to` is a team, as `team:name`, or a person by name or id. Raises Unknown for who is neither."""
-        if to.startswith(TEAM):
-            await self.must_be_a_team(to.removeprefix(TEAM))
-            grantee = to
-        else:
-            grantee = await self._person(to)
-        await self._share(Grant(project=project, to=grantee, role=role, by=by))
+        if not to.startswith(TEAM):
+            person = await self._person(to)
+            await self._share(Grant(project=project, to=person, role=role, by=by))
+            return
+        team = to.removeprefix(TEAM)
+        await self.must_be_a_team(team)
+        try:
+            await self._share(Grant(project=project, to=to, role=role, by=by), _is_made(team))
+        except ClaimLost as gone:
+            raise no_team(team) from gone
 
     async def revoke(self, project: str, to: str, by: str, *, is_admin: bool) -> None:
         """Who has none has none afterwards either. Also of a team or a person that is here no more."""
@@ -154,12 +166,12 @@ class Granting:
             "youMayShare": standing.may("owner", roles),
         }
 
-    async def _share(self, command: SharingCommand) -> None:
+    async def _share(self, command: SharingCommand, *claims: Claim) -> None:
         async def change(work: UnitOfWork) -> None:
             for said in await work.decide(SHARING, sharing_stream(command.project), command):
                 p.sharing.show(work, said, timestamp(work.now))
 
-        await transact(self._wiring, SERVICE, self._context(command.project, command.by), change)
+        await transact(self._wiring, SERVICE, self._context(command.project, command.by), change, *claims)
 
     async def _person(self, named: str) -> str:
         if re.fullmatch(PERSON_PATTERN, named):
@@ -189,6 +201,16 @@ class Granting:
             actor=Actor.person(by),
             traceparent=current_traceparent(),
         )
+
+
+def _is_made(team: str, *and_so: sa.ColumnElement[bool]) -> Claim:
+    """And stays so until the unit is over."""
+    made = p.made_teams
+    return Claim(statement=sa.update(made).where(made.c.team == team, *and_so).values(team=made.c.team))
+
+
+def _held_by(team: str) -> sa.ColumnElement[bool]:
+    return p.sharing.roles.c.to == f"{TEAM}{team}"
 
 
 async def own_first(work: UnitOfWork, project: str, person: str) -> None:
