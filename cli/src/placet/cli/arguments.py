@@ -10,10 +10,11 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,6 +35,24 @@ _NAME_MEANS = (
 _SHORTEST, _LONGEST = 60, 366 * 86400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NO_CERTIFICATE = "Nothing runs that is not certified."
+
+
+GROUPS = {
+    "audit": "the audit log, for compliance",
+    "certificate": "certificates: what they say, whether they stand, and how to end one",
+    "key": "the keys that certificates are signed with: which there were, and the next one",
+    "exception": "exceptions from rules: one person asks, another one grants",
+    "advisories": "what is known to be vulnerable: publish a snapshot, and see which is in use",
+    "policy": "policies: what they demand, whether their own tests pass, and which are in force",
+    "card": "model cards: which form their metadata has",
+    "webhook": "webhooks: have events sent to an address, and see how far each is",
+    "services": "how the services stand, and what they put aside",
+    "token": "who may use the platform",
+    "quota": "what teams and projects may hold altogether",
+    "team": "who is of a team, and which team a project is of",
+    "project": "who may do what with a project",
+    "privacy": "what is held about people, and how they are forgotten",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +148,25 @@ def _nearest(typed: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(typed, list(known), n=1, cutoff=0.7)), None)
 
 
+class Verbs(Mapping[str, Parser]):
+    """The parsers of verbs by their names, each made when it is asked for: nobody waits for a hundred to type one."""
+
+    def __init__(self) -> None:
+        self._makes: dict[str, Callable[[], Parser]] = {}
+
+    def add(self, name: str, make: Callable[[], Parser]) -> None:
+        self._makes[name] = cache(make)
+
+    def __getitem__(self, name: str) -> Parser:
+        return self._makes[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makes)
+
+    def __len__(self) -> int:
+        return len(self._makes)
+
+
 def parser() -> Parser:
     root = Parser(
         prog="placet",
@@ -139,51 +177,54 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     root.add_argument("--version", action=Version, nargs=0, help="the version of this command")
-    below = {"": _below(root, "placet")}
-    for group, does in (
-        ("audit", "the audit log, for compliance"),
-        ("certificate", "certificates: what they say, whether they stand, and how to end one"),
-        ("key", "the keys that certificates are signed with: which there were, and the next one"),
-        ("exception", "exceptions from rules: one person asks, another one grants"),
-        ("advisories", "what is known to be vulnerable: publish a snapshot, and see which is in use"),
-        ("policy", "policies: what they demand, whether their own tests pass, and which are in force"),
-        ("card", "model cards: which form their metadata has"),
-        ("webhook", "webhooks: have events sent to an address, and see how far each is"),
-        ("services", "how the services stand, and what they put aside"),
-        ("token", "who may use the platform"),
-        ("quota", "what teams and projects may hold altogether"),
-        ("team", "who is of a team, and which team a project is of"),
-        ("project", "who may do what with a project"),
-        ("privacy", "what is held about people, and how they are forgotten"),
-    ):
-        parent = below[""].add_parser(
-            group,
-            usage=f"placet {group} VERB [options]",
-            description=does[0].upper() + does[1:] + ".",
-            epilog="\n".join(_line(verb) for verb in VERBS if verb.words.startswith(f"{group} ")),
-            formatter_class=Formatter,
-            allow_abbrev=False,
-        )
-        below[group] = _below(parent, f"placet {group}")
+    verbs = _below(root)
+    for group, does in GROUPS.items():
+        verbs.add(group, partial(_group, group, does))
     for verb in VERBS:
-        group, _, name = verb.words.rpartition(" ")
-        sub = below[group].add_parser(
-            name,
-            description=f"{verb.does[0].upper()}{verb.does[1:]}.\n\n{verb.more}",
-            epilog=f"example:\n  {verb.example}",
-            formatter_class=Formatter,
-            allow_abbrev=False,
-        )
-        verb.arguments(sub)
-        sub.add_argument("--json", action="store_true", help="one JSON document on stdout, words on stderr")
-        sub.set_defaults(function=verb.function, parser=sub)
+        if " " not in verb.words:
+            verbs.add(verb.words, partial(_verb, verb))
     return root
 
 
-def _below(parser: argparse.ArgumentParser, prog: str) -> argparse._SubParsersAction[Parser]:
-    return parser.add_subparsers(
-        prog=prog, metavar="VERB", help=argparse.SUPPRESS, required=True, parser_class=Parser
+def _group(group: str, does: str) -> Parser:
+    parent = Parser(
+        prog=f"placet {group}",
+        usage=f"placet {group} VERB [options]",
+        description=does[0].upper() + does[1:] + ".",
+        epilog="\n".join(_line(verb) for verb in VERBS if verb.words.startswith(f"{group} ")),
+        formatter_class=Formatter,
+        allow_abbrev=False,
     )
+    verbs = _below(parent)
+    for verb in VERBS:
+        of, _, name = verb.words.rpartition(" ")
+        if of == group:
+            verbs.add(name, partial(_verb, verb))
+    return parent
+
+
+def _verb(verb: Verb) -> Parser:
+    parser = Parser(
+        prog=f"placet {verb.words}",
+        description=f"{verb.does[0].upper()}{verb.does[1:]}.\n\n{verb.more}",
+        epilog=f"example:\n  {verb.example}",
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    verb.arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout, words on stderr")
+    parser.set_defaults(function=verb.function, parser=parser)
+    return parser
+
+
+def _below(parser: Parser) -> Verbs:
+    action = parser.add_subparsers(
+        prog=parser.prog, metavar="VERB", help=argparse.SUPPRESS, required=True, parser_class=Parser
+    )
+    verbs = Verbs()
+    # argparse has a dictionary there, into which it makes all of them beforehand.
+    action.choices = action._name_parser_map = verbs  # type: ignore[assignment]
+    return verbs
 
 
 def _folded(line: str, width: int) -> str:
