@@ -6,6 +6,7 @@ import json
 import re
 import typing
 from collections.abc import Iterator
+from inspect import cleandoc
 from typing import Any
 
 import jsonschema
@@ -44,7 +45,18 @@ def test_a_contract_changes_only_with_its_version(cls: type) -> None:
     assert event_file(name).read_bytes() == event_bytes(cls), (
         f"{name} is written otherwise than before: {ANEW}"
     )
-    assert schema_file(name).read_bytes() == schema_bytes(cls), f"{name} means something else: {ANEW}"
+    shipped = schema_file(name).read_bytes()
+    assert as_written(shipped) == as_written(schema_bytes(cls)), f"{name} means something else: {ANEW}"
+
+
+def as_written(schema: bytes) -> Any:
+    """From Python 3.13 on, docstrings come without the indentation of their source."""
+
+    def described(part: dict[str, Any]) -> dict[str, Any]:
+        what = part.get("description")
+        return {**part, "description": cleandoc(what)} if isinstance(what, str) else part
+
+    return json.loads(schema, object_hook=described)
 
 
 @pytest.mark.parametrize("type_name", VERSIONS)
