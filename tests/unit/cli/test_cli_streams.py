@@ -100,3 +100,16 @@ def test_a_full_disk_is_an_error_and_no_traceback(platform: FakePlatform, tmp_pa
         assert placet(*typed.split(), out=out.fileno(), err=err.fileno()) == 1
         err.seek(0)
         assert err.read().endswith(b"placet: No space left on device\n")
+
+
+@pytest.mark.parametrize("typed", ["list", "--help", "list --json", "events"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_who_closed_where_it_writes_to_wants_nothing_said_there(
+    platform: FakePlatform, typed: str, closed: str
+) -> None:
+    platform.events = [event(1)]
+    command = ["sh", "-c", f'exec "$0" -m placet.cli {typed} {closed}', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert bool(done.stdout) is not closed.startswith(">")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
+from typing import TextIO
 
 from placet.cli.loading import loading
 
 
 def run() -> int:
+    # Where its caller closed them (`>&-`) Python has none, and each word would be an error of its own.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so where a shell ignores it
     if is_ours:
         # While there is nothing to give up in order, Ctrl-C ends the process at once and without a traceback.
@@ -21,3 +27,7 @@ def run() -> int:
     status = main()
     gc.freeze()  # or Python would look at every object once more before it ends
     return status
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import gc
 import os
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
@@ -26,6 +27,7 @@ import anyio
 import sqlalchemy as sa
 import uvicorn
 from filelock import FileLock, Timeout
+from sse_starlette.sse import AppStatus
 
 import placet.builder.bootstrap
 import placet.builder.projections
@@ -185,8 +187,9 @@ async def _serve_all(
                     handed = [listening.dup(), *given]
             finally:
                 restarting.cancel()
-                server.should_exit = True
+                server.end()
                 await asyncio.shield(asyncio.wait({serving}))
+                AppStatus.should_exit = False  # of a server after this one in this process
                 services.cancel()
         return handed
 
@@ -430,6 +433,10 @@ def _shown(host: str) -> str:
 
 class _Server(BoundedServer):
     """Leaves signals to the command, which cancels `serve`."""
+
+    def end(self) -> None:
+        """As by a signal: what follows events, and has no end of its own, hears of that alone."""
+        self.handle_exit(signal.SIGTERM, None)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -586,6 +586,11 @@ class _KeptOnceContinued:
         self._answers.write(data)
 
 
+def _is_no_cut(record: logging.LogRecord) -> bool:
+    is_cancelled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not is_cancelled and "without completing response" not in record.getMessage()
+
+
 class BoundedServer(uvicorn.Server):
     """Looks at its connections, twice a second. Give it a `bounded` configuration, and the clients of a server before
     this one that gave them away."""
@@ -601,6 +606,11 @@ class BoundedServer(uvicorn.Server):
         self._encryption, self._handshake_seconds = None, Bounds.head_seconds
         if isinstance(config, _Config):
             self._encryption, self._handshake_seconds = config.encryption, config.handshake_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What is under way after `timeout_graceful_shutdown` is cut, which uvicorn says of each as of a failure."""
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.ssl is None:
