@@ -143,6 +143,7 @@ def test_a_gpu_that_there_is_not_and_all_else_that_is_too_much_are_told_together
     one = no_room("churn", Amount(cpu_millis=1000, memory_bytes=GIB, gpus=1), room)
     assert one is not None
     assert one.why == "churn asks for a GPU, and this platform has none"
+    assert one.fix.endswith("this platform has 4 CPU and 8192 MiB of memory, and no GPU, to give")
 
 
 def test_what_can_never_run_beside_what_serves_is_told_so() -> None:

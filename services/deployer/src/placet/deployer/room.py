@@ -219,7 +219,8 @@ class Room:
         """A `canary` is of no use without what the project serves, so that is not to be stopped for it; `less` is how
         less is asked for."""
         if not asked.fits(self.total):
-            return f"{less}: this platform has {self.total} to give"
+            none = ", and no GPU," if asked.gpus and not self.total.gpus else ""
+            return f"{less}: this platform has {self.total}{none} to give"
         if not asked.fits(self.within(project)):
             if canary:
                 return f"{less}: what {project} serves runs on beside it"
