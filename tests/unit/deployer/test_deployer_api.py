@@ -285,7 +285,7 @@ async def test_the_room_that_there_is_and_what_has_none_is_told(
     assert no_containers["why"].startswith("fraud has a Dockerfile, and its image needs a container platform")
     assert no_gpu == {
         "why": "fraud asks for 2 GPUs, and this platform has none",
-        "fix": "ask for less in placet.yaml: this platform has 2 CPU and 2048 MiB of memory to give",
+        "fix": "ask for less in placet.yaml: this platform has 2 CPU and 2048 MiB of memory, and no GPU, to give",
         "isLasting": True,
     }
     assert no_containers["isLasting"]
