@@ -226,7 +226,7 @@ async def test_who_lost_the_lease_and_fails_ends_neither_the_job_nor_the_service
             await eventually(lambda: loser.running == 0)
             assert not task.done()
             assert await jobs_left(wiring) == [("churn", "two")]
-    assert await results(wiring) == []
+            assert await results(wiring) == []  # later it may be the loser's again
 
 
 async def test_a_lease_is_renewed_while_the_work_goes_on(wiring: Wiring, clock: ManualClock) -> None:
