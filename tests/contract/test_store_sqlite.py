@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -83,6 +84,49 @@ class TestSqliteStore(StoreContract):
         closing = asyncio.create_task(store.close())
         may_end.set()
         await closing
+        assert asyncio.all_tasks() - before == set()
+
+    @pytest.mark.parametrize("may_open", [True, False])
+    async def test_a_connection_that_nobody_waits_for_any_more_is_over_before_the_store_is(
+        self, open_store: OpenStore, *, may_open: bool
+    ) -> None:
+        """Its thread would tell a loop that may be closed by then, and end with a traceback."""
+        store = await open_store()
+        begun, may_go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+        class Held(sqlite3.Connection):
+            def __init__(self, *arguments: Any, **named: Any) -> None:
+                begun.set()
+                may_go_on.wait(60)
+                if not may_open:
+                    raise sqlite3.OperationalError("unable to open database file")
+                super().__init__(*arguments, **named)
+
+            def close(self) -> None:
+                super().close()
+                closed.set()
+
+        def held(_: object, __: object, ___: object, named: dict[str, Any]) -> None:
+            named["factory"] = Held
+
+        await store._reader.dispose()
+        sa.event.listen(store._reader.sync_engine, "do_connect", held)
+        before, threads = asyncio.all_tasks(), set(threading.enumerate())
+        reading = asyncio.create_task(store.rows(sa.select(1)))
+        await eventually(begun.is_set)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        (opens,) = {
+            each for each in set(threading.enumerate()) - threads if "_connection_worker" in each.name
+        }
+        closing = asyncio.create_task(store.close())
+        may_go_on.set()
+        await closing
+        assert closed.is_set() == may_open
+        assert (
+            may_open or not opens.is_alive()
+        )  # what was opened said that it is closed, which is the last it says
         assert asyncio.all_tasks() - before == set()
 
     async def test_an_index_that_a_later_version_has_of_a_table_is_made(

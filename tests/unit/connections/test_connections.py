@@ -6,7 +6,7 @@ import asyncio
 import resource
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, ClassVar
 
 import pytest
@@ -524,6 +524,48 @@ async def test_an_answer_that_is_broken_off_ends_its_connection() -> None:
         reader, writer = await connect()
         writer.write(REQUEST)
         assert (await rest(reader)).endswith(b"content-length: 9\r\n\r\n")
+
+
+class Alone(BoundedServer):
+    """It ends as it does in a service, but for the signals, which are pytest's."""
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+async def test_what_a_server_that_ends_cuts_off_is_told_as_no_failure_of_the_application(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Alone(bounded(app, Bounds(), port=0, timeout_graceful_shutdown=0))
+    running = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    connect = Clients(server)
+    _, writer = await connect()
+    writer.write(b"GET /stream HTTP/1.1\r\nHost: h\r\n\r\n")
+    await eventually(lambda: app.under_way == 1)
+    server.should_exit = True
+    await running
+    await eventually(lambda: not server.server_state.tasks)
+    connect.close()
+    assert [each.getMessage() for each in caplog.records if each.name == "uvicorn.error"] == [
+        "Cancel 1 running task(s), timeout graceful shutdown exceeded"
+    ]
+
+
+async def test_what_breaks_off_is_told_also_after_another_server_of_the_process_ended(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unfinished(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+
+    ended = Alone(bounded(app, Bounds(), port=0))
+    ended.should_exit = True
+    await ended.serve()
+    async with serving(unfinished, Bounds()) as connect:  # type: ignore[arg-type]
+        reader, writer = await connect()
+        writer.write(REQUEST)
+        await rest(reader)
+    assert "ASGI callable returned without completing response." in caplog.messages
 
 
 async def test_the_head_of_a_stream_does_not_wait_for_what_is_said(app: App) -> None:

@@ -31,12 +31,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import httptools
 import msgspec
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 log = logging.getLogger(__name__)
 
@@ -586,7 +588,18 @@ class _KeptOnceContinued:
         self._answers.write(data)
 
 
+_ending: WeakSet[ServerState] = WeakSet()
+"""Of servers that were told to end."""
+
+
 def _is_no_cut(record: logging.LogRecord) -> bool:
+    """Whether to tell what is told, of a request that may be under way at a server that ends."""
+    try:
+        asking = asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return True
+    if not any(asking in server.tasks for server in _ending):
+        return True
     is_cancelled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not is_cancelled and "without completing response" not in record.getMessage()
 
@@ -609,7 +622,8 @@ class BoundedServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """What is under way after `timeout_graceful_shutdown` is cut, which uvicorn says of each as of a failure."""
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
+        _ending.add(self.server_state)
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cut)  # once, however often
         await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

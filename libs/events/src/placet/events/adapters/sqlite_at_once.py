@@ -11,8 +11,8 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import (
@@ -23,6 +23,8 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
 from sqlalchemy.util.concurrency import await_, in_greenlet
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
@@ -132,28 +134,57 @@ class Connection(AsyncAdapt_aiosqlite_connection):
 
 
 class Driver(AsyncAdapt_aiosqlite_dbapi):
-    """The `module` of a store's engines: it knows which of their connections are still being closed."""
+    """The `module` of a store's engines: it knows which of their connections are being opened or closed, also where
+    nobody waits for it any more."""
 
     def __init__(self) -> None:
         super().__init__(aiosqlite, sqlite3)
-        self._closing: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
-    def left_to_close(self, connection: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(connection.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closed)
-        return task
-
-    def _closed(self, task: asyncio.Task[None]) -> None:
-        self._closing.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("a connection to SQLite was not closed: %s", error)
+    def left_to_close(self, connection: aiosqlite.Connection) -> asyncio.Task[None]:
+        return self._left(_closed(connection))
 
     async def close(self) -> None:
-        """Wait until none is being closed any more."""
-        while self._closing:
-            await asyncio.wait(self._closing)
+        """Wait until none is being opened or closed any more."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     def connect(self, *arguments: Any, **named: Any) -> Connection:
-        made = super().connect(*arguments, **named)
-        return Connection(self, made._connection)
+        """Raises sqlite3.OperationalError. Who is cancelled meanwhile leaves it to be opened, and closed: aiosqlite
+        would leave its thread to tell a loop that may be over by then, which ends the thread with a traceback."""
+        opening = self._left(_opened(aiosqlite.connect(*arguments, **named)))
+        try:
+            opened: aiosqlite.Connection = await_(asyncio.shield(opening))
+        except asyncio.CancelledError:
+            self._left(_closed_once(opening))
+            raise
+        return Connection(self, opened)
+
+    def _left(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+
+async def _opened(connection: aiosqlite.Connection) -> aiosqlite.Connection:
+    thread = connection._thread
+    thread.daemon = True  # as SQLAlchemy has it: a process that ends does not wait for it
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.to_thread(thread.join)  # it ends by itself, and tells the loop that it did
+        raise
+
+
+async def _closed_once(opening: asyncio.Task[aiosqlite.Connection]) -> None:
+    await asyncio.wait([opening])
+    if not opening.cancelled() and opening.exception() is None:  # else there is nothing to close
+        await _closed(opening.result())
+
+
+async def _closed(connection: aiosqlite.Connection) -> None:
+    try:
+        await connection.close()
+    except (sqlite3.Error, ValueError) as error:  # ValueError: somebody else closed it
+        log.warning("a connection to SQLite was not closed: %s", error)
