@@ -1,8 +1,13 @@
 """The deployer as a process of its own."""
 
 import gc
+import os
+import signal
 
-gc.disable()  # until all is imported, which stays: `main` has it enabled again
+# Until `main` sees to both: what is imported stays, and the kernel keeps a signal that nobody handles from a process
+# that is the first of its machine, as in a container.
+gc.disable()
+signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 from placet.deployer.bootstrap import build
 from placet.deployer.projections import TABLES
 from placet.deployer.settings import DeployerSettings

@@ -1,8 +1,13 @@
 """The gateway by itself: `python -m placet.gateway`."""
 
 import gc
+import os
+import signal
 
-gc.disable()  # until all is imported, which stays: `main` has it enabled again
+# Until `main` sees to both: what is imported stays, and the kernel keeps a signal that nobody handles from a process
+# that is the first of its machine, as in a container.
+gc.disable()
+signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 from placet.events.main import main
 from placet.gateway.bootstrap import build
 from placet.gateway.projections import TABLES
