@@ -350,7 +350,13 @@ def _token_id(text: str) -> str:
 
 
 def _platform(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", metavar="DIR", type=Path, help="where the platform keeps everything")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        help="where the platform keeps everything (default: placet below $XDG_DATA_HOME, or ~/.local/share); as root,"
+        " models, each a user of its own, run from a folder below /var/lib/placet",
+    )
     parser.add_argument("--port", type=_port, default=8080, help="0 picks a free one (default: 8080)")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
 
@@ -1267,7 +1273,8 @@ VERBS: Sequence[Verb] = (
         words="build",
         group="serve",
         does="certify and build an image, without starting it",
-        more="What `placet check` refuses is not sent. A source that was built before is not built again.",
+        more="What `placet check` refuses is not sent, but for want of room. A source that was built before is not"
+        " built again.",
         example="placet build ./churn",
         function="operations:build",
         arguments=_source,
@@ -1276,7 +1283,8 @@ VERBS: Sequence[Verb] = (
         words="deploy",
         group="serve",
         does="certify, build if needed, start, and print the URL",
-        more=f"{_NO_CERTIFICATE} What `placet check` refuses is not sent. While a new "
+        more=f"{_NO_CERTIFICATE} What `placet check` refuses is not sent, but for want of room: that is the "
+        "platform's to refuse. While a new "
         "release starts, the old one goes on answering. Ctrl-C stops the waiting, never the operation.",
         example="placet deploy ./churn",
         function="operations:deploy",
