@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import io
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
     # Most of a build is one program that installs, and then the disk: two at once have no need to wait for each other.
     with contextlib.closing(engine), ThreadPoolExecutor(AT_ONCE) as builders:
         began = time.monotonic()
+        asked.anew = secrets.token_hex(8) if asked.no_cache else None
         tags = {name: f"{asked.prefix}{name}:{asked.tag}" for name in asked.service or workspace.SERVICES}
         # What all share is made by one, or each of two at once would have a layer of its own.
         if (failed := built(engine, next(iter(tags)), None, asked, until=SHARED)) is not None:
@@ -110,7 +112,13 @@ def built(
     until: str | None = None,
 ) -> str | None:
     """None, or why not. `until` is the stage to end with, if it is not the last."""
-    given = {"PYTHON": asked.python, "BASE": asked.base, "VERSION": version(), "REVISION": revision()}
+    given = {
+        "PYTHON": asked.python,
+        "BASE": asked.base,
+        "VERSION": version(),
+        "REVISION": revision(),
+        "ANEW": asked.anew,
+    }
     said: deque[str] = deque(maxlen=SAID_LAST)
     try:
         steps: Iterable[Mapping[str, Any]] = engine.api.build(
@@ -121,7 +129,7 @@ def built(
             target=until,
             buildargs={key: value for key, value in given.items() if value},
             network_mode=asked.network,
-            nocache=asked.no_cache,
+            nocache=asked.no_cache and until == SHARED,  # later, each would have its own again
             forcerm=True,
             decode=True,
         )

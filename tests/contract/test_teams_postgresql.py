@@ -60,7 +60,7 @@ async def test_a_team_is_disbanded_or_has_its_role(replicas: list[Wiring]) -> No
     ended = set()
     for number in range(TIMES):
         team, project = f"team-{number}", f"project-{number}"
-        await here.change_team(team, ADMIN)
+        await here.change_team(team, ADMIN, makes=True)
         disbanded, given = await asyncio.gather(
             here.disband(team, ADMIN),
             there.grant(project, f"team:{team}", "owner", ADMIN),
@@ -73,3 +73,20 @@ async def test_a_team_is_disbanded_or_has_its_role(replicas: list[Wiring]) -> No
         is_team = await replicas[0].store.rows(sa.select(p.made_teams).where(p.made_teams.c.team == team))
         assert (bool(is_team), bool(roles)) in ((True, True), (False, False))
     assert ended <= {(type(None), Unknown), (Conflict, type(None))}
+
+
+async def test_a_team_that_is_disbanded_does_not_come_back_with_who_leaves_it(replicas: list[Wiring]) -> None:
+    here, there = (Granting(each, People(each.store)) for each in replicas)
+    left = set()
+    for number in range(TIMES):
+        team = f"team-{number}"
+        await here.change_team(team, ADMIN, makes=True)
+        disbanded, leaving = await asyncio.gather(
+            here.disband(team, ADMIN),
+            there.leave_team(team, ADMIN, ADMIN),
+            return_exceptions=True,
+        )
+        assert disbanded is None
+        left.add(type(leaving))
+        assert not await replicas[0].store.rows(sa.select(p.made_teams).where(p.made_teams.c.team == team))
+    assert left <= {type(None), Unknown}

@@ -91,19 +91,28 @@ class EachImage:
 
 class AllImages:
     def test_the_same_files_are_made_again(self, images: Images) -> None:
-        """Of one that has compiled packages, on an engine that remembers nothing of the last time."""
-        images.build("indexer", tag="two", anew=True)
+        """Of one that has compiled packages, on an engine that remembers nothing of the last time; and what is shared
+        is made anew once."""
+        images.build("indexer", "metadata", tag="two", anew=True)
         assert images.files("indexer", "two") == images.files("indexer")
+        again = self.shared(images, "two", "indexer", "metadata")
+        assert again[:-1] == self.shared(images, "one", *workspace.SERVICES)[:-1]
 
     def test_what_all_need_is_one_layer_of_all(self, images: Images) -> None:
+        self.shared(images, "one", *workspace.SERVICES)
+
+    @staticmethod
+    def shared(images: Images, tag: str, *services: str) -> tuple[str, ...]:
+        """The layers of the base, and the one on it, which these have in common."""
+
         def layers(name: str) -> list[str]:
             found: list[str] = images.client.images.get(name).attrs["RootFS"]["Layers"]
             return found
 
         base = layers(images.bases["PLACET_SERVICE_BASE_IMAGE"])
-        begins = {tuple(layers(images.name(each))[: len(base) + 1]) for each in workspace.SERVICES}
-        (begin,) = begins
+        (begin,) = {tuple(layers(images.name(each, tag))[: len(base) + 1]) for each in services}
         assert list(begin[:-1]) == base
+        return begin
 
     def test_what_is_not_a_service_is_told(self, images: Images) -> None:
         done = subprocess.run(

@@ -10,6 +10,8 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
+import placet.cli.platform
 import pytest
 import sqlalchemy as sa
 from placet.cli.exits import USAGE, WrongSettingError, of_error
@@ -101,6 +103,35 @@ async def test_a_collection_of_garbage_looks_at_nothing_that_was_there_when_it_w
         with suppress(asyncio.CancelledError):
             await serving
     assert not looked_at & {ServiceRunner, Service}
+
+
+@pytest.mark.slow
+async def test_who_follows_events_keeps_nobody_waiting_for_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(placet.cli.platform, "DRAIN_SECONDS", 600)  # none of which is to pass
+    up: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+    again = asyncio.Event()
+
+    async def on_ready(url: str, token: str) -> None:
+        up.set_result((url, token))
+
+    serving = asyncio.create_task(serve(tmp_path, "127.0.0.1", 0, on_ready=on_ready, again=again))
+    url, token = await asyncio.wait_for(up, 3 * LEASE_SECONDS)
+    asking = {"Accept": "text/event-stream", "Authorization": f"Bearer {token}"}
+    async with (
+        httpx.AsyncClient(trust_env=False) as http,
+        http.stream("GET", f"{url}/v1/events", headers=asking) as following,
+    ):
+        assert following.status_code == 200
+        again.set()
+        with pytest.raises(httpx.RemoteProtocolError):  # cut, and not at its end
+            await following.aread()
+        handed = await asyncio.wait_for(serving, 3 * LEASE_SECONDS)
+    for each in handed:
+        each.close()
+    assert len(handed) == 1, "nobody else was there"
+    assert "without completing" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,26 @@ def test_who_closed_where_it_writes_to_wants_nothing_said_there(
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert bool(done.stdout) is not closed.startswith(">")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "2>&- >&-", "<&- >&- 2>&-"])
+def test_whom_it_starts_can_read_and_write_whatever_its_caller_closed(closed: str, tmp_path: Path) -> None:
+    started = (
+        "import sys; sys.stdin.read(); print('said'); sys.stderr.write('told'); open('done', 'w').close()"
+    )
+    program = (
+        "import subprocess, sys\nfrom placet.cli.entry import have_streams\nhave_streams()\n"
+        f"sys.exit(subprocess.call([sys.executable, '-c', {started!r}]))"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, program],
+        stdin=subprocess.DEVNULL,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "done").exists()
+    assert done.stdout == ("" if " >" in f" {closed}" else "said\n")
+    assert done.stderr == ("" if "2>" in closed else "told")

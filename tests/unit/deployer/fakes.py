@@ -108,11 +108,15 @@ class FakeRouter:
     told: dict[str, Unavailable | None] = field(default_factory=dict)
     """Why projects are off their routes, as callers hear it."""
     is_away: bool = False
-    in_vain: int = 0
-    """How often it was to route while it was away."""
+    may_route: asyncio.Event | None = None
+    """Once it is set, if there is one."""
+    asked: int = 0
+    """How often it was to route."""
 
     async def route(self, project: str, targets: Sequence[Target], *, access: str) -> None:
-        self.in_vain += self.is_away
+        self.asked += 1
+        if self.may_route is not None:
+            await self.may_route.wait()
         self._must_answer()
         self.table[project] = frozenset(targets)
 

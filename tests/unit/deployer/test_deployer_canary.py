@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from placet.deployer.observations import Counters, Seconds
 from placet.deployer.ports import Target
@@ -94,16 +96,28 @@ async def test_requests_are_shared_otherwise_before_anybody_is_told(
     world: World, weight: int, said: str, shared: dict[str, int]
 ) -> None:
     await begin(world)
-    before = await world.names()
-    world.router.is_away = True
+    before, asked = await world.names(), world.router.asked
+    world.router.may_route = asyncio.Event()
 
     await (world.request_promote(weight=weight) if weight else world.request_abort())
-    await eventually(lambda: world.router.in_vain)
+    await eventually(lambda: world.router.asked > asked)
     assert await world.names() == before
-    world.router.is_away = False
+    world.router.may_route.set()
 
     await world.heard(said, "promote" if weight else "abort")
     assert shares_of(world) == shared
+
+
+async def test_a_router_that_does_not_share_otherwise_holds_nobody_up(world: World) -> None:
+    """Least of all who takes the project off its URL, which it may do all the same."""
+    await begin(world)
+    world.router.is_away = True
+
+    await world.request_promote(weight=50)
+
+    await world.heard("canary.weighted", "promote")
+    world.router.is_away = False
+    await eventually(lambda: shares_of(world) == {"churn-1": 1, "churn-2": 1})
 
 
 async def test_one_that_dies_is_aborted_with_its_last_words(world: World) -> None:

@@ -85,7 +85,7 @@ async def test_a_team_that_is_disbanded_and_given_a_role_at_once_is_one_or_the_o
     at_once, late = Granting(gateway.wiring, gateway.people), FatefulStore(gateway.wiring.store)
     delayed = Granting(replace(gateway.wiring, store=late), gateway.people)
     for team in ("fraud", "risk"):
-        await at_once.change_team(team, ADMIN)
+        await at_once.change_team(team, ADMIN, makes=True)
 
     late.script.append("held")
     giving = asyncio.create_task(delayed.grant("churn", "team:fraud", "owner", ADMIN))

@@ -43,8 +43,8 @@ def changed(added: tuple[str, ...], removed: tuple[str, ...] = ()) -> TeamChange
 
 
 def test_a_team_is_made_once_changed_by_what_differs_and_disbanded() -> None:
-    make = ChangeTeam(team="fraud", add=(ADA,), by=ROOT)
-    assert of_team([], ChangeTeam(team="fraud", by=ROOT)) == [changed(())]
+    make = ChangeTeam(team="fraud", add=(ADA,), makes=True, by=ROOT)
+    assert of_team([], ChangeTeam(team="fraud", makes=True, by=ROOT)) == [changed(())]
     assert of_team([], make) == [changed((ADA,))]
     assert of_team([changed((ADA,))], make) == []
     assert of_team([changed((ADA,))], ChangeTeam(team="fraud", add=(BOB,), only=True, by=ROOT)) == [
@@ -65,10 +65,20 @@ def test_a_team_that_holds_a_role_stays_and_one_that_is_none_is_not_disbanded() 
         of_team([], DisbandTeam(team="fraud", holds=[], by=ROOT))
 
 
+def test_a_team_that_is_none_is_made_by_nobody_who_would_change_it() -> None:
+    gone: list[TeamHappened] = [changed((ADA,)), TeamDisbanded(team="fraud", disbanded_by=ROOT)]
+    for command in (
+        ChangeTeam(team="fraud", add=(BOB,), by=ROOT),
+        ChangeTeam(team="fraud", remove=(ADA,), by=ROOT),
+    ):
+        with pytest.raises(Unknown, match="no team 'fraud'"):
+            of_team(gone, command)
+
+
 def test_a_team_has_as_many_members_as_an_event_has_room_for() -> None:
     many = tuple(f"person:{number:036d}" for number in range(MOST_MEMBERS + 1))
     with pytest.raises(Refused, match=f"{MOST_MEMBERS} at most"):
-        of_team([], ChangeTeam(team="fraud", add=many, by=ROOT))
+        of_team([], ChangeTeam(team="fraud", add=many, makes=True, by=ROOT))
 
 
 def granted(to: str, role: ProjectRole = "owner") -> RoleGranted:

@@ -6,15 +6,12 @@ import gc
 import os
 import signal
 import sys
-from typing import TextIO
 
 from placet.cli.loading import loading
 
 
 def run() -> int:
-    # Where its caller closed them (`>&-`) Python has none, and each word would be an error of its own.
-    sys.stdout = sys.stdout or _nowhere()
-    sys.stderr = sys.stderr or _nowhere()
+    have_streams()
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so where a shell ignores it
     if is_ours:
         # While there is nothing to give up in order, Ctrl-C ends the process at once and without a traceback.
@@ -29,5 +26,15 @@ def run() -> int:
     return status
 
 
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
+def have_streams() -> None:
+    """Where its caller closed them (`>&-`) Python has none, and each word would be an error of its own. Whom we start
+    would have none either, or the first file that it opens for one."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            os.set_inheritable(nowhere, True)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)

@@ -183,6 +183,9 @@ async def _serve_all(
                 await on_ready(url, token)
                 await asyncio.wait({services, serving, restarting}, return_when=asyncio.FIRST_COMPLETED)
                 if again.is_set():
+                    AppStatus.should_exit = (
+                        True  # who follows events asks the next process, and keeps nobody waiting
+                    )
                     given = await server.hand_over(DRAIN_SECONDS)
                     handed = [listening.dup(), *given]
             finally:

@@ -621,10 +621,14 @@ class BoundedServer(uvicorn.Server):
             self._encryption, self._handshake_seconds = config.encryption, config.handshake_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """What is under way after `timeout_graceful_shutdown` is cut, which uvicorn says of each as of a failure."""
+        """What is under way after `timeout_graceful_shutdown` is cut off."""
+        self._may_cut_off()
+        await super().shutdown(sockets)
+
+    def _may_cut_off(self) -> None:
+        """From here on, which uvicorn would say of each request as of a failure of the application."""
         _ending.add(self.server_state)
         logging.getLogger("uvicorn.error").addFilter(_is_no_cut)  # once, however often
-        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self.config.ssl is None:
@@ -675,6 +679,7 @@ class BoundedServer(uvicorn.Server):
         does not within `JUST_CONNECTED` is parted with as by any server.
         """
         given: list[socket.socket] = []
+        self._may_cut_off()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settling
         while loop.time() < deadline:

@@ -7,6 +7,7 @@ requests that were made before it: a stop that is heard late can never end a dep
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -24,6 +25,7 @@ from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.room import Room
 from placet.deployer.scaling import Scale
 from placet.deployer.shares import shares_with
+from placet.errors import Unavailable
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
@@ -53,6 +55,8 @@ from placet.events.contracts.gateway import (
 )
 from placet.events.contracts.shapes import Ground
 from placet.identity.sharing import Said
+
+log = logging.getLogger(__name__)
 
 CERTIFICATE_WITHIN = 10.0
 """Seconds that a start waits for a certificate of which the gateway heard before us."""
@@ -371,10 +375,16 @@ async def on_abort_requested(
 
 
 async def _share(work: UnitOfWork, placements: Placements, ports: Ports, project: str) -> None:
-    """As was just decided: before anybody hears that requests are shared otherwise, they are."""
+    """As was just decided: before anybody hears that requests are shared otherwise, they are. Where the router does not
+    do that, nobody waits, least of all who would take the project off its URL: `settle` has it done later."""
     state = await _state(work, project)
-    if state.live is not None:
-        await route(placements, ports, project, state.live, state.canary)
+    try:
+        if state.live is not None:
+            await route(placements, ports, project, state.live, state.canary)
+        elif isinstance(state.serving, Quarantined):  # since this was tried, which may have routed it again
+            await ports.router.unroute(project, why=state.serving.told(project))
+    except Unavailable as error:
+        log.warning("requests to %s are shared as before: %s", project, error)
 
 
 async def on_scale_requested(

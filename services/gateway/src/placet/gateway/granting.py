@@ -55,18 +55,27 @@ class Granting:
     # Teams
 
     async def change_team(
-        self, team: str, by: str, *, add: Sequence[str] = (), remove: Sequence[str] = (), only: bool = False
+        self,
+        team: str,
+        by: str,
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        only: bool = False,
+        makes: bool = False,
     ) -> dict[str, Any]:
-        """The team with these members; `add` and `remove` are names or ids of people. Raises Unknown for others."""
+        """The team with these members; `add` and `remove` are names or ids of people. Raises Unknown for others, and
+        for a team that is none, unless this `makes` it."""
+        if not makes:
+            await self.must_be_a_team(team)
         # A name that a body says a thousand times is looked up once.
         added = tuple([await self._person(each) for each in dict.fromkeys(add)])
         removed = tuple([await self._person(each) for each in dict.fromkeys(remove)])
-        await self._team(ChangeTeam(team=team, add=added, remove=removed, only=only, by=by))
+        await self._team(ChangeTeam(team=team, add=added, remove=removed, only=only, makes=makes, by=by))
         return await self.team(team)
 
     async def leave_team(self, team: str, person: str, by: str) -> None:
         """Who is of no such team is not of it afterwards either. Raises Unknown for a team that is none."""
-        await self.must_be_a_team(team)
         await self._team(ChangeTeam(team=team, remove=(person,), by=by))
 
     async def disband(self, team: str, by: str) -> None:

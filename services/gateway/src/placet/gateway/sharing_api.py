@@ -107,7 +107,9 @@ def sharing_router(*, access: Access, granting: Granting, queries: Queries) -> A
         """Make the team, or say who is of it from here on. The same again changes nothing."""
         must_have(who.roles, ADMINS, "making and changing a team")
         members = body.members or []
-        return await granting.change_team(team, who.person, add=members, only=body.members is not None)
+        return await granting.change_team(
+            team, who.person, add=members, only=body.members is not None, makes=True
+        )
 
     @api.delete("/teams/{team}", status_code=204, responses=errors(Unknown, Conflict))
     async def delete_team(team: Team, who: Caller = caller) -> None:
@@ -123,7 +125,6 @@ def sharing_router(*, access: Access, granting: Granting, queries: Queries) -> A
     async def put_member(team: Team, body: MemberBody, who: Caller = caller) -> dict[str, Any]:
         """Somebody is of the team from here on, beside who is. Whoever is of it already changes nothing."""
         must_have(who.roles, ADMINS, "making somebody a member of a team")
-        await granting.must_be_a_team(team)
         return await granting.change_team(team, who.person, add=[body.person])
 
     @api.delete("/teams/{team}/members/{person}", status_code=204, responses=errors(Unknown))

@@ -30,12 +30,13 @@ MOST_GRANTS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeTeam:
-    """`only`: those who are not added are no members any more."""
+    """`only`: those who are not added are no members any more. `makes`: also where there is no such team."""
 
     team: str
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     only: bool = False
+    makes: bool = False
     by: str
 
 
@@ -61,6 +62,8 @@ TeamHappened = TeamChanged | TeamDisbanded
 def decide_team(command: TeamCommand, team: Team) -> Sequence[TeamHappened]:
     match command:
         case ChangeTeam():
+            if not (team.exists or command.makes):
+                raise no_team(command.team)
             added = frozenset(command.add)
             left = team.members - added if command.only else frozenset(command.remove)
             after = (team.members | added) - (left - added)
