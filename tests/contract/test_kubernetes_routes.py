@@ -180,7 +180,7 @@ async def test_a_route_whose_service_is_gone_leads_nowhere(
     server: ApiServer, cluster: Cluster, tmp_path: Path, first: Target, second: Target
 ) -> None:
     api = connected(server, tmp_path)
-    router = KubernetesRoutes(api, GATEWAY, accepted_within=3.0)
+    router = KubernetesRoutes(api, GATEWAY, accepted_within=6.0)
     await router.begin()
     await router.route("churn", [first, second], access="token")
     server.remove("Service", "churn-2")

@@ -223,6 +223,9 @@ async def test_a_model_that_says_nothing_is_given_up(edge: CaddyServer, first: s
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{edge.url}/models/churn/slow") as answer:
             assert answer.status in (502, 504)
+        await CaddyAdmin(edge.admin_url, server="placet").route(
+            "churn", [Target(endpoint=first)], access="public"
+        )
         async with session.get(f"{edge.url}/models/churn/quick") as answer:
             assert answer.status == 200
 

@@ -479,7 +479,7 @@ class TestKubernetesModels(ModelHostContract):
         assert (await find(after, "churn-1")).why == "it is not wanted"
 
     async def test_a_server_that_is_slow_is_told(self, make: Make, server: ApiServer, image: str) -> None:
-        host = make(answers_within=2.0)
+        host = make(answers_within=5.0)
         await host.adopt()
         server.faults.seconds = 600.0
         with pytest.raises(Unavailable, match="does not answer"):

@@ -142,6 +142,8 @@ async def test_a_server_does_not_outlive_tests_that_were_killed(tmp_path: Path) 
 
     await eventually(lambda: not any(is_running(pid) for pid in pids))
     await eventually(lambda: not directory.exists())
+    assert tests.stdout is not None
+    await tests.stdout.read()  # its supervisor has it, too, for as long as it takes to end
 
 
 async def test_orphans_of_a_server_that_have_ended_are_gone(tmp_path: Path) -> None:

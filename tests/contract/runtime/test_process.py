@@ -138,7 +138,7 @@ async def test_a_full_queue_says_when_to_come_back(gated: Gated) -> None:
 async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> None:
     root = image(tmp_path, project="gated", format="sklearn", path="model.joblib", pickle=True)
     gate = Gate(root / "project")
-    with serving(root, {"PLACET_ANSWER_SECONDS": "1", "PLACET_MAX_BATCH_ROWS": "1"}) as served:
+    with serving(root, {"PLACET_ANSWER_SECONDS": "5", "PLACET_MAX_BATCH_ROWS": "1"}) as served:
         async with httpx.AsyncClient(base_url=f"http://{served.address}", timeout=60) as client:
             running = Gated(served, gate, client)
             await eventually(lambda: gate.calls == [[1.0]])  # it has to start first
@@ -147,10 +147,10 @@ async def test_who_waits_or_computes_for_too_long_is_told_so(tmp_path: Path) -> 
             computed = await running.first
 
             assert computed.status_code == 504
-            assert computed.json()["detail"] == "the model did not answer within 1 s"
+            assert computed.json()["detail"] == "the model did not answer within 5 s"
             assert waited.status_code == 503
             assert waited.headers["retry-after"] == "1"
-            assert waited.json()["detail"] == "the model was busy for 1 s, and was not asked"
+            assert waited.json()["detail"] == "the model was busy for 5 s, and was not asked"
             gate.open()
             assert (await running.ask(3)).json() == {"outputs": [6.0]}
             assert gate.calls == [[1.0], [3.0]]

@@ -18,6 +18,7 @@ from aiohttp import ClientSession, web
 from tests.support.kubernetes import fields
 from tests.support.kubernetes.addresses import Block
 from tests.support.kubernetes.fields import Json
+from tests.support.servers.local import free_port
 
 Trouble = Literal["errors", "loses its answers", "is slow"]
 
@@ -182,8 +183,8 @@ class ApiServer:
         await self._runner.setup()
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port = self._port or free_port()
         listening.bind(("127.0.0.1", self._port))
-        self._port = listening.getsockname()[1]
         await web.SockSite(self._runner, listening).start()
 
     def cut_watches(self) -> None:

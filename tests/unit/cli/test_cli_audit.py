@@ -52,7 +52,7 @@ class Served:
         self._loop = asyncio.new_event_loop()
         self._is_up: Future[tuple[Sealed, str]] = Future()
         self._ends = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+        self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Served:
         self._thread.start()
@@ -62,6 +62,11 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._ends.set)
         self._thread.join(timeout=60)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
         async with (
@@ -793,7 +798,7 @@ def test_a_log_that_was_changed_is_not_searched_without_end(
     """What differs is looked for among what was signed, however much the platform goes on to say."""
     served.happen(3)
     served.change(2)
-    with httpx.Client(headers={"authorization": f"Bearer {served.sealed.log.token()}"}) as http:
+    with httpx.Client(timeout=60, headers={"authorization": f"Bearer {served.sealed.log.token()}"}) as http:
         entries = http.get(f"{served.url}/v1/audit/entries", headers={"accept": "application/jsonl"}).content
     asked = count(1)
 
@@ -843,7 +848,7 @@ def test_more_than_was_asked_for_is_refused(
 ) -> None:
     """A stream that does not end where its checkpoint does might not end at all."""
     served.happen(3)
-    with httpx.Client(headers={"authorization": f"Bearer {served.sealed.log.token()}"}) as http:
+    with httpx.Client(timeout=60, headers={"authorization": f"Bearer {served.sealed.log.token()}"}) as http:
         checkpoint = http.get(f"{served.url}/v1/audit/checkpoint").content
         served.happen(3)
         entries = http.get(f"{served.url}/v1/audit/entries", headers={"accept": "application/jsonl"}).content

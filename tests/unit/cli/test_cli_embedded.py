@@ -16,6 +16,7 @@ import placet.cli.platform
 import pytest
 from placet.cli.platform import listen
 from placet.cli.screen import Screen
+from placet.cli.verbs import embedded
 from placet.cli.verbs.embedded import Serve, run, show
 from placet.client import Connection, discovery_file, leave_discovery, read_discovery
 from placet.errors import Refused
@@ -63,18 +64,32 @@ def asked(**given: object) -> Namespace:
     return Namespace(**{"data": Path("data"), "host": "127.0.0.1", "port": 0, "once": True, **given})
 
 
+async def up(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
+    """What a platform that is up says, for programs and for people."""
+    out, err = "", ""
+
+    def is_said() -> bool:
+        nonlocal out, err
+        said = capsys.readouterr()
+        out, err = out + said.out, err + said.err
+        return out.endswith("\n")
+
+    await eventually(is_said)
+    return json.loads(out), err
+
+
 async def test_up_leaves_its_address_for_this_user_and_takes_it_away(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     platform = FakePlatform()
     task = asyncio.create_task(run(serving(platform), asked(), Screen(is_json=True)))
-    await eventually(lambda: read_discovery(environ))
+    told, _ = await up(capsys)
+    assert told["url"] == platform.url
     assert read_discovery(environ) == Connection(url=platform.url, token=ADMIN)
     assert stat.S_IMODE(discovery_file(environ).stat().st_mode) == 0o600
     task.cancel()
     assert await task == 0
     assert not discovery_file(environ).exists()
-    assert json.loads(capsys.readouterr().out)["url"] == platform.url
 
 
 async def test_up_says_where_its_data_is_as_people_write_it(
@@ -87,12 +102,11 @@ async def test_up_says_where_its_data_is_as_people_write_it(
     task = asyncio.create_task(
         run(serving(FakePlatform()), asked(data=tmp_path / "data"), Screen(is_json=True))
     )
-    await eventually(lambda: read_discovery(environ))
+    told, words = await up(capsys)
     task.cancel()
     await task
-    said = capsys.readouterr()
-    assert "its data in ~/data; Ctrl-C" in said.err
-    assert json.loads(said.out)["data"] == str(tmp_path / "data")
+    assert "its data in ~/data; Ctrl-C" in words
+    assert told["data"] == str(tmp_path / "data")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -139,7 +153,10 @@ async def test_a_platform_that_starts_again_is_found_meanwhile(
     assert read_discovery(environ) == Connection(url="http://127.0.0.1:1", token=ADMIN)
 
 
-async def test_a_platform_that_ran_before_is_found_again(environ: dict[str, str]) -> None:
+async def test_a_platform_that_ran_before_is_found_again(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_ANSWER_SECONDS", 60)
     with running(FakePlatform()) as first:
         earlier = Connection(url=first.url, token=ADMIN)
         leave_discovery(earlier, environ)

@@ -157,7 +157,7 @@ async def test_who_says_nothing_is_parted_with_in_silence(app: App) -> None:
 
 
 async def test_a_head_that_drips_is_told_that_it_took_too_long(app: App) -> None:
-    async with serving(app, Bounds(head_seconds=0.4)) as connect:
+    async with serving(app, Bounds(head_seconds=2.0)) as connect:
         answer = await drip(await connect(), b"GET / HTTP/1.1\r\nX: ", b"x")
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert b"the request's head took too long" in answer
@@ -165,7 +165,7 @@ async def test_a_head_that_drips_is_told_that_it_took_too_long(app: App) -> None
 
 
 async def test_a_later_head_may_drip_no_longer_than_the_first(app: App) -> None:
-    async with serving(app, Bounds(head_seconds=0.4)) as connect:
+    async with serving(app, Bounds(head_seconds=2.0)) as connect:
         streams = await connect()
         assert await ask(streams) == b"HTTP/1.1 200 OK"
         answer = await drip(streams, b"GET / HTTP/1.1\r\nX: ", b"x")

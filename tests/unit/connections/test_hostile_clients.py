@@ -13,6 +13,7 @@ import pytest
 from placet.connections import Bounds, Connection
 
 from tests.support.eventually import eventually
+from tests.support.logs import said
 from tests.unit.connections.test_connections import REQUEST, App, Streams, ask, rest, serving, told
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
@@ -63,7 +64,7 @@ async def test_what_others_may_read_differently_reaches_no_application(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.count(b"HTTP/1.1 ") == 1 + answer.count(b'"HTTP/1.1 ')
     assert app.begun == 0
-    assert not caplog.records
+    assert not said(caplog)
 
 
 async def test_a_refusal_says_why_and_arrives_however_much_is_sent_behind_it(app: App) -> None:
@@ -263,7 +264,7 @@ async def test_who_is_parted_with_hears_nothing_more(
         await has_heard.wait()
     assert b"late" not in answer
     assert answer.startswith(b"HTTP/1.1 400 ") is not is_begun
-    assert not caplog.records
+    assert not said(caplog)
 
 
 async def test_who_was_not_asked_for_its_body_is_not_heard_further() -> None:
@@ -383,4 +384,4 @@ async def test_nothing_is_left_of_who_leaves(
             leaves(streams)
             await eventually(lambda: not connect.theirs and not connect.tasks)
         assert await ask(await connect()) == b"HTTP/1.1 200 OK"
-    assert not caplog.records
+    assert not said(caplog)

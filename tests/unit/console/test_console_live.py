@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.support.eventually import eventually
+from tests.support.servers.local import free_port
 from tests.support.serving import PromptServer, serving
 from tests.support.visitors import visitor
 
@@ -121,10 +122,10 @@ async def console_at(listening: socket.socket, url: str) -> AsyncIterator[None]:
         await console.close()
 
 
-def listener(port: int = 0) -> socket.socket:
+def listener(port: int | None = None) -> socket.socket:
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(("127.0.0.1", port))
+    made.bind(("127.0.0.1", free_port() if port is None else port))
     made.listen()
     return made
 

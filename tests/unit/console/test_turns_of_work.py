@@ -115,7 +115,8 @@ async def test_policies_are_read_for_pages_in_another_process_and_once(
     )
     await browser.post("/console/sign-in", data={"token": ADMIN})
     proof = {"proof": session.proof_of(ADMIN)}
-    async with httpx.AsyncClient(base_url=platform.url, headers={"Authorization": f"Bearer {ADMIN}"}) as http:
+    authorized = {"Authorization": f"Bearer {ADMIN}"}
+    async with httpx.AsyncClient(base_url=platform.url, timeout=60, headers=authorized) as http:
         assert (await http.post("/v1/policies", content=file.encode())).status_code == 202
     with Reading() as noted:
         page = await browser.get("/console/governance/policies/licences")

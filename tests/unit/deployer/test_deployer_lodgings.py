@@ -30,6 +30,8 @@ from placet.deployer.adapters.reach import (
 )
 from placet.errors import Refused
 
+from tests.support.logs import said
+
 needs_root = pytest.mark.skipif(
     users_to_give() is None, reason="models get users of their own only where the tests run as root"
 )
@@ -113,7 +115,7 @@ class TestWhom:
         found = lodgings(tmp_path, place=None, own_users=False)
 
         assert isinstance(found, SameUser)
-        (record,) = caplog.records
+        (record,) = said(caplog)
         assert record.levelno == logging.WARNING
         assert "models run as the deployer's own user: they can read" in record.message
 

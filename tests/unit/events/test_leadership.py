@@ -13,7 +13,7 @@ from placet.events.wiring import Wiring
 from tests.support.eventually import eventually
 from tests.unit.events.harness import FatefulStore, running
 
-SECONDS = 2.0
+SECONDS = 4.0
 """Of a lease: a third of it is what a database has to answer in, on a machine that has more to do."""
 
 

@@ -21,6 +21,8 @@ from placet.errors import (
 from placet.events.problems import MEDIA_TYPE, problem_of, speak_problems
 from placet.events.store import ClaimLost
 
+from tests.support.logs import said
+
 
 def every_kind(kind: type[PlacetError]) -> set[type[PlacetError]]:
     return {kind, *(each for below in kind.__subclasses__() for each in every_kind(below))}
@@ -145,4 +147,4 @@ async def test_who_hangs_up_in_the_middle_of_a_request_is_no_bug(caplog: pytest.
 
     head = {"method": "POST", "path": "/take", "query_string": b"", "headers": []}
     await app({"type": "http", **head}, receive, send)
-    assert caplog.records == []
+    assert said(caplog) == []

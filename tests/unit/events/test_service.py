@@ -41,6 +41,8 @@ THING: Decider[str, tuple[()], ThingKept] = Decider(
     initial=(), decide=lambda text, _: [ThingKept(text=text)], evolve=lambda state, _: state
 )
 LEASE = 2.0
+LONGER = 6.0
+"""Of a lease that is to be kept: two thirds of it are what this machine may stand still."""
 
 
 class Ear:
@@ -238,9 +240,10 @@ class SlowToLoad(FatefulStore):
 async def test_a_leader_keeps_its_lease_while_it_loads(place: Place) -> None:
     service = await place.service()
     store = SlowToLoad(service.wiring.store)
-    async with running(replace(service, wiring=replace(service.wiring, store=store))) as (first, task):
+    loading = replace(service, wiring=replace(service.wiring, store=store))
+    async with running(loading, lease_seconds=LONGER) as (first, task):
         await eventually(lambda: store.is_asked)
-        async with running(await place.service()) as (second, _):
+        async with running(await place.service(), lease_seconds=LONGER) as (second, _):
             renewed = service.wiring.store.committed.count + 5
             await eventually(lambda: service.wiring.store.committed.count >= renewed)
             assert (first.is_leading, second.is_leading) == (True, False)
@@ -530,9 +533,9 @@ async def test_a_periodic_that_finds_something_away_goes_on(place: Place) -> Non
 
 
 async def test_a_standby_takes_over_when_the_leader_stops(place: Place) -> None:
-    async with running(await place.service()) as (first, task):
+    async with running(await place.service(), lease_seconds=LONGER) as (first, task):
         await leads(first)
-        async with running(await place.service()) as (second, _):
+        async with running(await place.service(), lease_seconds=LONGER) as (second, _):
             await eventually(lambda: second.is_started)
             assert not second.is_leading
             task.cancel()

@@ -23,6 +23,7 @@ from placet.events.tls import ShownCertificate, shown_certificate
 
 from tests.support.authorities import Authority, Signed
 from tests.support.eventually import eventually
+from tests.support.logs import said
 from tests.support.serving import EndsAtOnce
 
 NOW = datetime.now(UTC)  # noqa: TID251 - what is signed holds from the machine's now on
@@ -167,13 +168,13 @@ def test_what_is_half_written_is_not_taken_and_said_once(
     shutil.move(renewed.certificate, signed.certificate)
     for _ in range(3):
         shows.look()
-    (told,) = caplog.messages
-    assert "is not the key of the certificate" in told
+    (told,) = said(caplog)
+    assert "is not the key of the certificate" in told.getMessage()
     shutil.move(renewed.key, signed.key)
     for _ in range(3):
         shows.look()
-    assert "is shown from now on" in caplog.messages[1]
-    assert len(caplog.messages) == 2
+    _, told = said(caplog)
+    assert "is shown from now on" in told.getMessage()
 
 
 def test_a_secret_that_a_kubelet_mounts_anew_is_read_again(
@@ -327,8 +328,9 @@ def test_one_that_has_ended_or_will_is_told_of_and_shown(
 ) -> None:
     at = NOW + timedelta(days=-40) if days == -40 else NOW
     shown(authority.sign("service", "localhost", lasts=timedelta(days=max(days, -1))), now=at)
-    assert [each for each in caplog.messages if told is not None and told in each] == caplog.messages
-    assert bool(caplog.messages) is (told is not None)
+    words = [each.getMessage() for each in said(caplog)]
+    assert all(told is not None and told in each for each in words)
+    assert bool(words) is (told is not None)
 
 
 def test_a_service_ends_at_once_and_waits_for_nobody_first(tmp_path: Path) -> None:

@@ -236,7 +236,10 @@ async def test_who_leaves_gives_the_turn_back(tmp_path: Path, server: GitServer)
         a_gateway(tmp_path / "gateway", packing=packing, git_hosts=server.address) as gateway,
         serving(gateway.app) as url,
         httpx.AsyncClient(
-            base_url=url, trust_env=False, headers={"Authorization": f"Bearer {gateway.admin_token}"}
+            base_url=url,
+            timeout=60,
+            trust_env=False,
+            headers={"Authorization": f"Bearer {gateway.admin_token}"},
         ) as http,
     ):
         body = {"command": "deploy", "source": {"git": server.url(repository)}}

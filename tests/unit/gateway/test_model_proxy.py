@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.support.eventually import eventually
+from tests.support.logs import said
 from tests.support.servers.local import free_port
 from tests.support.serving import serving
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
@@ -454,13 +455,15 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_off(
     tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
-        a_gateway(tmp_path, model_silence_seconds=0.3) as gateway,
+        a_gateway(
+            tmp_path, model_silence_seconds=3.0
+        ) as gateway,  # in which its first piece has to come, too
         a_live_model(gateway, model) as http,
     ):
         with pytest.raises(httpx.RemoteProtocolError):  # never as if it had been the whole answer
             await http.get("/models/churn/drip")
         await eventually(model.left.is_set)
-    told, by_server = caplog.records  # and no trace of how it came here: a model decides how often
+    told, by_server = said(caplog)  # and no trace of how it came here: a model decides how often
     assert (by_server.name, by_server.exc_info) == ("uvicorn.error", None)
     assert told.getMessage().startswith("churn broke off its answer: ")
     assert told.exc_info is None
@@ -520,7 +523,7 @@ async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident
         answered = await http.get("/models/churn/x")
     assert answered.status_code == 503
     assert answered.json()["detail"] == "churn gave an answer that is no HTTP"
-    assert not caplog.records
+    assert not said(caplog)
 
 
 async def test_a_target_may_be_a_whole_url(gateway: Gateway, model: Model) -> None:

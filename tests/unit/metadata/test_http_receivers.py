@@ -19,6 +19,7 @@ from placet.metadata.subscribing import MOST
 from placet.metadata.webhooks import Answer
 
 from tests.support.eventually import eventually
+from tests.support.servers.local import free_port
 from tests.unit.metadata.receivers import Listener, listening, plain
 
 HEADERS = {"webhook-id": "event", "content-type": "application/cloudevents+json"}
@@ -157,11 +158,8 @@ async def test_an_answer_that_is_none_is_a_trouble(answer: bytes) -> None:
 
 
 async def test_who_is_not_there_is_a_trouble() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     async with receivers() as opened:
-        answer = await opened.send(f"http://127.0.0.1:{port}/", b"{}", HEADERS)
+        answer = await opened.send(f"http://127.0.0.1:{free_port()}/", b"{}", HEADERS)
     assert answer == Answer(trouble="nothing answers there")
 
 
@@ -277,7 +275,7 @@ async def test_one_name_takes_one_thread_however_many_ask_and_however_often(sile
     names = LookedUp(most=1, within=0.01, resolve=silent)
     asked = [names(host, 443) for host in ("silent.example", "SILENT.example", "silent.example")]
     assert [type(each) for each in await asyncio.gather(*asked, return_exceptions=True)] == [NotInTime] * 3
-    assert silent.asked == ["silent.example"]
+    await eventually(lambda: silent.asked == ["silent.example"])
     with pytest.raises(OSError, match="1 names are looked up already"):
         await names("other.example", 443)
     silent.let.set()

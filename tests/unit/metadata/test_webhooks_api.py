@@ -24,6 +24,7 @@ from placet.metadata.delivering import Delivering
 from placet.trust.tokens import Role
 
 from tests.support.eventually import eventually
+from tests.support.servers.local import free_port
 from tests.support.serving import serving
 from tests.unit.gateway.roads import START_AGAIN, asked
 from tests.unit.metadata.logs import Metadata, a_log
@@ -258,8 +259,7 @@ async def the_receiver_of_the_how_to(secret: str, port: int) -> AsyncIterator[Ru
 
 
 async def test_the_receiver_of_the_how_to_takes_what_is_ours_and_nothing_else(log: Metadata) -> None:
-    async with listening(lambda head, body: plain(204)) as free:
-        port = free.port
+    port = free_port()
     added = await call(log, "POST", "", 201, url=f"http://127.0.0.1:{port}/")
     tested = f"/{added['webhook']}/test"
     async with the_receiver_of_the_how_to(added["secret"], port) as receiver:

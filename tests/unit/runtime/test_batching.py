@@ -218,7 +218,7 @@ async def test_four_thousand_may_wait_and_take_what_their_rows_take(model: HeldM
 
 
 async def test_who_waits_or_is_computed_for_too_long_is_told_which(model: HeldModel) -> None:
-    batcher = Batcher(model, max_rows=1, max_waiting=8, quick=0, within=1.0)
+    batcher = Batcher(model, max_rows=1, max_waiting=8, quick=0, within=3.0)
     model.gate.clear()
     computed = ask(batcher, 1)
     await eventually(lambda: model.calls == [[1]])

@@ -26,6 +26,7 @@ import resource
 import socket
 import ssl
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -60,6 +61,8 @@ before, and for whoever was connected to ask once more."""
 SETTLING = 2.0
 """Seconds until what is under way may be cut off from its own server."""
 LOOKED_AT_EVERY = 0.02
+LOOKS = round(JUST_CONNECTED / LOOKED_AT_EVERY)
+"""In as many a client has time for its request, also where this process stands still for most of `JUST_CONNECTED`."""
 """Seconds, whether more clients can be let go."""
 TURNS_TO_CONNECT = 5
 """Of the event loop, in which asyncio makes connections of those that it has accepted; three are enough."""
@@ -676,7 +679,7 @@ class BoundedServer(uvicorn.Server):
         told with it that it was the last. What is under way after `seconds` more is cut off.
 
         With TLS nobody is given away: who asks once more is answered with the last answer on its connection, and who
-        does not within `JUST_CONNECTED` is parted with as by any server.
+        does not within `JUST_CONNECTED`, from when it had shaken hands, is parted with as by any server.
         """
         given: list[socket.socket] = []
         self._may_cut_off()
@@ -687,15 +690,19 @@ class BoundedServer(uvicorn.Server):
                 break
             await asyncio.sleep(LOOKED_AT_EVERY)
         await self._let_nobody_in()
+        looks = Counter[Connection]()
         if self.config.ssl is not None:
-            await self._say_it_is_the_last(JUST_CONNECTED)
+            looks = await self._say_it_is_the_last(JUST_CONNECTED)
         deadline = loop.time() + seconds
         while True:
             for connection in self._connections():
                 if not connection.is_between_requests:
                     connection.close_with_its_answer()
                 elif connection.is_encrypted:
-                    connection.transport.close()
+                    connection.close_with_its_answer()
+                    looks[connection] += 1
+                    if looks[connection] > LOOKS:
+                        connection.transport.close()
                 else:
                     given.append(connection.give_away())
             if not self._connections() or loop.time() >= deadline:
@@ -726,13 +733,17 @@ class BoundedServer(uvicorn.Server):
         for _ in range(TURNS_TO_CONNECT):
             await asyncio.sleep(0)
 
-    async def _say_it_is_the_last(self, seconds: float) -> None:
+    async def _say_it_is_the_last(self, seconds: float) -> Counter[Connection]:
+        """How often each of them was looked at."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        while loop.time() < deadline:
+        deadline, rounds, looks = loop.time() + seconds, 0, Counter[Connection]()
+        while loop.time() < deadline or rounds < LOOKS:
             for connection in self._connections():
                 connection.close_with_its_answer()
+                looks[connection] += 1
+            rounds += 1
             await asyncio.sleep(LOOKED_AT_EVERY)
+        return looks
 
     async def on_tick(self, counter: int) -> bool:
         if counter % SWEEP_EVERY == 0:

@@ -61,6 +61,7 @@ _PAGE = 100
 _ANSWER_LIMIT = 8 * 1024 * 1024
 _LONGEST_WAIT = 30.0
 _LISTING_ROUNDS = 20
+_CONNECTING = 10.0
 _SILENCE = 60.0
 _ENDING = 5.0
 _RETRY_DELAYS = (0.1, 0.4, 1.6)
@@ -90,7 +91,7 @@ class DistributionRegistry:
             checked_repository(self._prefix)
         self._credentials = credentials
         self._retry_delays = tuple(retry_delays)
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(10.0, silence), sock_read=silence)
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECTING, sock_read=silence)
         self._session: aiohttp.ClientSession | None = None
         self._authorizations: dict[str, str] = {}
         self._listing_locks: dict[str, asyncio.Lock] = {}
