@@ -18,6 +18,7 @@ pytest.register_assert_rewrite(
 )
 
 from tests.support import browser, chaos  # noqa: E402
+from tests.support.logs import Logged, logged_from_here_on  # noqa: E402
 from tests.support.servers import CaddyServer, DockerEngine, PostgreSQL, RabbitMQ, Registry, sources  # noqa: E402
 
 UNITS = Path(__file__).parent / "unit"
@@ -128,6 +129,11 @@ def caddy() -> Iterator[CaddyServer]:
 def docker_engine() -> Iterator[DockerEngine]:
     with sources.DOCKER.running() as server:
         yield server
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Logged:
+    return logged_from_here_on(caplog)
 
 
 @pytest.fixture

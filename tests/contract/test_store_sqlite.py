@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from placet.errors import Conflict
 from placet.events.adapters.sql_store import SqlStore
 from placet.events.adapters.sqlite_store import open_sqlite_store
-from placet.events.store import EVENTS, Put, Run, Unit
+from placet.events.store import Put, Run, Unit
 from placet.events.testing import CountingIds
-from sqlalchemy.exc import OperationalError
 
 from tests.contract.store_contract import (
     CODEC,
@@ -129,21 +128,6 @@ class TestSqliteStore(StoreContract):
             may_open or not opens.is_alive()
         )  # what was opened said that it is closed, which is the last it says
         assert asyncio.all_tasks() - before == set()
-
-    async def test_who_reads_as_the_store_is_closed_has_its_connection_no_more(
-        self, open_store: OpenStore
-    ) -> None:
-        store = await open_store()
-        threads = set(threading.enumerate())
-        pages = store.pages(EVENTS)
-        get_page = await pages.__aenter__()
-        await get_page(0, 10)
-        (reads,) = set(threading.enumerate()) - threads
-        await store.close()
-        await eventually(lambda: not reads.is_alive())
-        with pytest.raises(OperationalError):
-            await get_page(0, 10)
-        await pages.__aexit__(None, None, None)
 
     async def test_an_index_that_a_later_version_has_of_a_table_is_made(
         self, open_store: OpenStore, tmp_path: Path

@@ -13,7 +13,7 @@ import pytest
 from placet.connections import Bounds, Connection
 
 from tests.support.eventually import eventually
-from tests.support.logs import said
+from tests.support.logs import Logged
 from tests.unit.connections.test_connections import REQUEST, App, Streams, ask, rest, serving, told
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
@@ -55,7 +55,7 @@ async def app() -> App:
     ],
 )
 async def test_what_others_may_read_differently_reaches_no_application(
-    app: App, head: bytes, status: int, caplog: pytest.LogCaptureFixture
+    app: App, head: bytes, status: int, logged: Logged
 ) -> None:
     async with serving(app, Bounds()) as connect:
         reader, writer = await connect()
@@ -64,7 +64,7 @@ async def test_what_others_may_read_differently_reaches_no_application(
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert answer.count(b"HTTP/1.1 ") == 1 + answer.count(b'"HTTP/1.1 ')
     assert app.begun == 0
-    assert not said(caplog)
+    assert not logged()
 
 
 async def test_a_refusal_says_why_and_arrives_however_much_is_sent_behind_it(app: App) -> None:
@@ -235,9 +235,7 @@ async def test_what_does_not_end_answers_nobody_who_asked_before(app: App, behin
 
 
 @pytest.mark.parametrize("is_begun", [False, True])
-async def test_who_is_parted_with_hears_nothing_more(
-    is_begun: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_who_is_parted_with_hears_nothing_more(is_begun: bool, logged: Logged) -> None:
     """Of an application that answers just then, or goes on with that: the connection has ended, and nobody is to
     work for it."""
     has_heard = asyncio.Event()
@@ -264,7 +262,7 @@ async def test_who_is_parted_with_hears_nothing_more(
         await has_heard.wait()
     assert b"late" not in answer
     assert answer.startswith(b"HTTP/1.1 400 ") is not is_begun
-    assert not said(caplog)
+    assert not logged()
 
 
 async def test_who_was_not_asked_for_its_body_is_not_heard_further() -> None:
@@ -371,9 +369,7 @@ async def test_who_sends_another_request_and_leaves_is_missed(leaves: Any) -> No
 
 @pytest.mark.parametrize("leaves", [reset, half_close])
 @pytest.mark.parametrize("stage", STAGES)
-async def test_nothing_is_left_of_who_leaves(
-    stage: str, leaves: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_nothing_is_left_of_who_leaves(stage: str, leaves: Any, logged: Logged) -> None:
     async with serving(staged, Bounds(silence=0.3)) as connect:  # type: ignore[arg-type]
         for _ in range(2):
             streams = await connect()
@@ -384,4 +380,4 @@ async def test_nothing_is_left_of_who_leaves(
             leaves(streams)
             await eventually(lambda: not connect.theirs and not connect.tasks)
         assert await ask(await connect()) == b"HTTP/1.1 200 OK"
-    assert not said(caplog)
+    assert not logged()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from placet.deployer import handlers
 from placet.deployer.observations import Counters, Seconds
 from placet.deployer.ports import Target
 
@@ -108,15 +109,23 @@ async def test_requests_are_shared_otherwise_before_anybody_is_told(
     assert shares_of(world) == shared
 
 
-async def test_a_router_that_does_not_share_otherwise_holds_nobody_up(world: World) -> None:
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_a_router_that_does_not_share_otherwise_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_silent: bool
+) -> None:
     """Least of all who takes the project off its URL, which it may do all the same."""
+    monkeypatch.setattr(handlers, "SHARED_WITHIN", 0.1)
     await begin(world)
-    world.router.is_away = True
+    world.router.is_away = not is_silent
+    world.router.may_route = asyncio.Event()
+    if not is_silent:
+        world.router.may_route.set()
 
     await world.request_promote(weight=50)
 
     await world.heard("canary.weighted", "promote")
     world.router.is_away = False
+    world.router.may_route.set()
     await eventually(lambda: shares_of(world) == {"churn-1": 1, "churn-2": 1})
 
 

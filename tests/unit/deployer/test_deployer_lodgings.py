@@ -30,7 +30,7 @@ from placet.deployer.adapters.reach import (
 )
 from placet.errors import Refused
 
-from tests.support.logs import said
+from tests.support.logs import Logged
 
 needs_root = pytest.mark.skipif(
     users_to_give() is None, reason="models get users of their own only where the tests run as root"
@@ -109,13 +109,11 @@ class TestReach:
 
 
 class TestWhom:
-    def test_models_with_the_deployers_user_are_spoken_of_once(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_models_with_the_deployers_user_are_spoken_of_once(self, tmp_path: Path, logged: Logged) -> None:
         found = lodgings(tmp_path, place=None, own_users=False)
 
         assert isinstance(found, SameUser)
-        (record,) = said(caplog)
+        (record,) = logged()
         assert record.levelno == logging.WARNING
         assert "models run as the deployer's own user: they can read" in record.message
 

@@ -21,7 +21,7 @@ from placet.errors import (
 from placet.events.problems import MEDIA_TYPE, problem_of, speak_problems
 from placet.events.store import ClaimLost
 
-from tests.support.logs import said
+from tests.support.logs import Logged
 
 
 def every_kind(kind: type[PlacetError]) -> set[type[PlacetError]]:
@@ -130,7 +130,7 @@ async def test_headers_of_an_error_are_kept() -> None:
     assert (await ask("/gone")).headers["x-since"] == "yesterday"
 
 
-async def test_who_hangs_up_in_the_middle_of_a_request_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+async def test_who_hangs_up_in_the_middle_of_a_request_is_no_bug(logged: Logged) -> None:
     """Everybody can, token or none: a traceback for each would fill the log."""
     app = FastAPI()
     speak_problems(app)
@@ -147,4 +147,4 @@ async def test_who_hangs_up_in_the_middle_of_a_request_is_no_bug(caplog: pytest.
 
     head = {"method": "POST", "path": "/take", "query_string": b"", "headers": []}
     await app({"type": "http", **head}, receive, send)
-    assert said(caplog) == []
+    assert logged() == []

@@ -23,7 +23,7 @@ from placet.events.tls import ShownCertificate, shown_certificate
 
 from tests.support.authorities import Authority, Signed
 from tests.support.eventually import eventually
-from tests.support.logs import said
+from tests.support.logs import Logged
 from tests.support.serving import EndsAtOnce
 
 NOW = datetime.now(UTC)  # noqa: TID251 - what is signed holds from the machine's now on
@@ -160,7 +160,7 @@ async def test_a_renewed_certificate_is_shown_without_a_restart(
 
 
 def test_what_is_half_written_is_not_taken_and_said_once(
-    authority: Authority, signed: Signed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    authority: Authority, signed: Signed, tmp_path: Path, caplog: pytest.LogCaptureFixture, logged: Logged
 ) -> None:
     caplog.set_level(logging.INFO)
     shows = shown(signed)
@@ -168,12 +168,12 @@ def test_what_is_half_written_is_not_taken_and_said_once(
     shutil.move(renewed.certificate, signed.certificate)
     for _ in range(3):
         shows.look()
-    (told,) = said(caplog)
+    (told,) = logged()
     assert "is not the key of the certificate" in told.getMessage()
     shutil.move(renewed.key, signed.key)
     for _ in range(3):
         shows.look()
-    _, told = said(caplog)
+    _, told = logged()
     assert "is shown from now on" in told.getMessage()
 
 
@@ -324,11 +324,11 @@ def test_authorities_of_clients_that_are_none_are_refused(signed: Signed, tmp_pa
     ("days", "told"), [(-1, "ended at"), (3, "ends at"), (-40, "holds only from"), (20, None)]
 )
 def test_one_that_has_ended_or_will_is_told_of_and_shown(
-    authority: Authority, caplog: pytest.LogCaptureFixture, days: int, told: str | None
+    authority: Authority, logged: Logged, days: int, told: str | None
 ) -> None:
     at = NOW + timedelta(days=-40) if days == -40 else NOW
     shown(authority.sign("service", "localhost", lasts=timedelta(days=max(days, -1))), now=at)
-    words = [each.getMessage() for each in said(caplog)]
+    words = [each.getMessage() for each in logged()]
     assert all(told is not None and told in each for each in words)
     assert bool(words) is (told is not None)
 

@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.support.eventually import eventually
-from tests.support.logs import said
+from tests.support.logs import Logged
 from tests.support.servers.local import free_port
 from tests.support.serving import serving
 from tests.unit.gateway.harness import Gateway, a_gateway, asked, live
@@ -452,7 +452,7 @@ async def test_a_model_that_says_nothing_is_given_up(tmp_path: Path, model: Mode
 
 
 async def test_an_answer_that_stops_in_the_middle_is_cut_off(
-    tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, model: Model, logged: Logged
 ) -> None:
     async with (
         a_gateway(
@@ -463,7 +463,7 @@ async def test_an_answer_that_stops_in_the_middle_is_cut_off(
         with pytest.raises(httpx.RemoteProtocolError):  # never as if it had been the whole answer
             await http.get("/models/churn/drip")
         await eventually(model.left.is_set)
-    told, by_server = said(caplog)  # and no trace of how it came here: a model decides how often
+    told, by_server = logged()  # and no trace of how it came here: a model decides how often
     assert (by_server.name, by_server.exc_info) == ("uvicorn.error", None)
     assert told.getMessage().startswith("churn broke off its answer: ")
     assert told.exc_info is None
@@ -503,7 +503,7 @@ def test_a_process_that_may_open_little_keeps_half_of_it_for_itself() -> None:
     ["600 Odd", "999 Odd", "000 Odd", "101 Switching Protocols\r\nUpgrade: x", "200 OK\r\nX-A: a\x01b"],
 )
 async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident(
-    gateway: Gateway, head: str, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, head: str, logged: Logged
 ) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -523,7 +523,7 @@ async def test_an_answer_that_cannot_be_passed_on_is_unavailable_and_no_accident
         answered = await http.get("/models/churn/x")
     assert answered.status_code == 503
     assert answered.json()["detail"] == "churn gave an answer that is no HTTP"
-    assert not said(caplog)
+    assert not logged()
 
 
 async def test_a_target_may_be_a_whole_url(gateway: Gateway, model: Model) -> None:

@@ -61,9 +61,9 @@ before, and for whoever was connected to ask once more."""
 SETTLING = 2.0
 """Seconds until what is under way may be cut off from its own server."""
 LOOKED_AT_EVERY = 0.02
+"""Seconds, whether more clients can be let go."""
 LOOKS = round(JUST_CONNECTED / LOOKED_AT_EVERY)
 """In as many a client has time for its request, also where this process stands still for most of `JUST_CONNECTED`."""
-"""Seconds, whether more clients can be let go."""
 TURNS_TO_CONNECT = 5
 """Of the event loop, in which asyncio makes connections of those that it has accepted; three are enough."""
 
@@ -692,7 +692,7 @@ class BoundedServer(uvicorn.Server):
         await self._let_nobody_in()
         looks = Counter[Connection]()
         if self.config.ssl is not None:
-            looks = await self._say_it_is_the_last(JUST_CONNECTED)
+            looks = await self._say_it_is_the_last(JUST_CONNECTED, at_most=SETTLING, looks=LOOKS)
         deadline = loop.time() + seconds
         while True:
             for connection in self._connections():
@@ -733,17 +733,19 @@ class BoundedServer(uvicorn.Server):
         for _ in range(TURNS_TO_CONNECT):
             await asyncio.sleep(0)
 
-    async def _say_it_is_the_last(self, seconds: float) -> Counter[Connection]:
-        """How often each of them was looked at."""
+    async def _say_it_is_the_last(
+        self, seconds: float, *, at_most: float = 0.0, looks: int = 0
+    ) -> Counter[Connection]:
+        """How often each of them was looked at; for longer, if not for `at_most`, until there were so many looks."""
         loop = asyncio.get_running_loop()
-        deadline, rounds, looks = loop.time() + seconds, 0, Counter[Connection]()
-        while loop.time() < deadline or rounds < LOOKS:
+        began, rounds, looked = loop.time(), 0, Counter[Connection]()
+        while (passed := loop.time() - began) < seconds or (rounds < looks and passed < at_most):
             for connection in self._connections():
                 connection.close_with_its_answer()
-                looks[connection] += 1
+                looked[connection] += 1
             rounds += 1
             await asyncio.sleep(LOOKED_AT_EVERY)
-        return looks
+        return looked
 
     async def on_tick(self, counter: int) -> bool:
         if counter % SWEEP_EVERY == 0:

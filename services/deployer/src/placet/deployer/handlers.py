@@ -7,6 +7,7 @@ requests that were made before it: a stop that is heard late can never end a dep
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -25,7 +26,7 @@ from placet.deployer.queries import Certified, Cleared, Known
 from placet.deployer.room import Room
 from placet.deployer.scaling import Scale
 from placet.deployer.shares import shares_with
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 from placet.events import Heard, UnitOfWork
 from placet.events.codec import timestamp
 from placet.events.contracts.builder import BuildFailed
@@ -60,6 +61,8 @@ log = logging.getLogger(__name__)
 
 CERTIFICATE_WITHIN = 10.0
 """Seconds that a start waits for a certificate of which the gateway heard before us."""
+SHARED_WITHIN = 5.0
+"""Seconds that a router has to share requests otherwise before that is told all the same."""
 
 
 async def on_deploy_requested(
@@ -376,15 +379,18 @@ async def on_abort_requested(
 
 async def _share(work: UnitOfWork, placements: Placements, ports: Ports, project: str) -> None:
     """As was just decided: before anybody hears that requests are shared otherwise, they are. Where the router does not
-    do that, nobody waits, least of all who would take the project off its URL: `settle` has it done later."""
+    do that soon, nobody waits, least of all who would take the project off its URL: `settle` has it done later."""
     state = await _state(work, project)
-    try:
-        if state.live is not None:
-            await route(placements, ports, project, state.live, state.canary)
-        elif isinstance(state.serving, Quarantined):  # since this was tried, which may have routed it again
-            await ports.router.unroute(project, why=state.serving.told(project))
-    except Unavailable as error:
-        log.warning("requests to %s are shared as before: %s", project, error)
+    if state.live is not None:
+        try:
+            async with asyncio.timeout(SHARED_WITHIN):
+                await route(placements, ports, project, state.live, state.canary)
+        except (Unavailable, Refused, TimeoutError) as error:
+            log.warning(
+                "requests to %s are shared as before: %s", project, str(error) or "the router is silent"
+            )
+    elif isinstance(state.serving, Quarantined):  # since this was tried, which may have routed it again
+        await ports.router.unroute(project, why=state.serving.told(project))
 
 
 async def on_scale_requested(

@@ -13,7 +13,6 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-from weakref import WeakSet
 
 import aiosqlite
 from sqlalchemy.dialects.sqlite.aiosqlite import (
@@ -141,18 +140,14 @@ class Driver(AsyncAdapt_aiosqlite_dbapi):
     def __init__(self) -> None:
         super().__init__(aiosqlite, sqlite3)
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._opened: WeakSet[aiosqlite.Connection] = WeakSet()
 
     def left_to_close(self, connection: aiosqlite.Connection) -> asyncio.Task[None]:
         return self._left(_closed(connection))
 
     async def close(self) -> None:
-        """Wait until none is being opened or closed any more. Who has one yet has it no more: it would be given back to
-        nobody, and closed by whoever collects it as garbage, in the midst of something else."""
+        """Wait until none is being opened or closed any more."""
         while self._under_way:
             await asyncio.wait(self._under_way)
-        for each in list(self._opened):
-            await _closed(each)
 
     def connect(self, *arguments: Any, **named: Any) -> Connection:
         """Raises sqlite3.OperationalError. Who is cancelled meanwhile leaves it to be opened, and closed: aiosqlite
@@ -163,7 +158,6 @@ class Driver(AsyncAdapt_aiosqlite_dbapi):
         except asyncio.CancelledError:
             self._left(_closed_once(opening))
             raise
-        self._opened.add(opened)
         return Connection(self, opened)
 
     def _left(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
