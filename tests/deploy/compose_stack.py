@@ -120,7 +120,7 @@ class Stack:
     def containers(self) -> Mapping[str, Container]:
         """By the names of their services, also of those that are over."""
         found = self.client.containers.list(
-            all=True, filters={"label": f"com.docker.compose.project={self.name}"}
+            ignore_removed=True, all=True, filters={"label": f"com.docker.compose.project={self.name}"}
         )
         return {each.labels["com.docker.compose.service"]: each for each in found}
 
@@ -129,7 +129,7 @@ class Stack:
 
     def models(self) -> Sequence[Container]:
         found: Sequence[Container] = self.client.containers.list(
-            filters={"label": f"io.placet.platform={self.name}"}
+            ignore_removed=True, filters={"label": f"io.placet.platform={self.name}"}
         )
         return found
 
@@ -277,7 +277,7 @@ def booted(
             # First, or who starts models would start them again.
             stack.compose("down", "--volumes", "--timeout", "0")
             ours = {"label": f"io.placet.platform={name}"}
-            for model in stack.client.containers.list(all=True, filters=ours):
+            for model in stack.client.containers.list(ignore_removed=True, all=True, filters=ours):
                 model.remove(force=True)
             for network in stack.client.networks.list(filters=ours):
                 network.remove()

@@ -55,7 +55,7 @@ def a_name(client: docker.DockerClient) -> Iterator[str]:
     name = f"placet-{token_hex(4)}"
     yield name
     ours = {"label": f"io.placet.platform={name}"}
-    for container in client.containers.list(all=True, filters=ours):
+    for container in client.containers.list(ignore_removed=True, all=True, filters=ours):
         container.remove(force=True)
     for network in client.networks.list(filters=ours):
         network.remove()

@@ -52,7 +52,9 @@ async def test_a_model_outlives_its_container_and_its_platform(
         first = await deploy(platform, write_project(tmp_path / "one", "churn"))
         assert first.state == "live", first.refusals
         assert await predict(platform, "churn", 5.0) == pytest.approx(10.0)
-        [container] = client.containers.list(filters={"label": f"io.placet.platform={name}"})
+        [container] = client.containers.list(
+            ignore_removed=True, filters={"label": f"io.placet.platform={name}"}
+        )
         assert container.name == f"{name}-churn-1"
 
         container.kill()
@@ -93,5 +95,5 @@ async def with_containers(
 
 def names(client: docker.DockerClient, name: str) -> list[str]:
     """Of the containers that run."""
-    running = client.containers.list(filters={"label": f"io.placet.platform={name}"})
+    running = client.containers.list(ignore_removed=True, filters={"label": f"io.placet.platform={name}"})
     return sorted(str(each.name) for each in running)

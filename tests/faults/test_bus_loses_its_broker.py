@@ -230,11 +230,11 @@ async def test_a_service_starts_while_the_broker_is_away(broker: RabbitMQ) -> No
     await certifier.close()
 
 
-async def test_a_publish_that_is_given_up_half_way_leaves_the_bus_usable(conversation: Conversation) -> None:
+async def test_a_publish_that_is_given_up_half_way_leaves_the_bus_usable(patient: Conversation) -> None:
     window = [event("builder", position) for position in range(2, 1002)]
-    publishing = asyncio.create_task(conversation.builder.publish(window))
-    await eventually(lambda: 2 in conversation.ear.positions, every=0)
+    publishing = asyncio.create_task(patient.builder.publish(window))
+    await eventually(lambda: 2 in patient.ear.positions, every=0)
     publishing.cancel()
     await asyncio.wait([publishing])
 
-    await conversation.goes_on(2000)
+    await patient.goes_on(2000)

@@ -23,9 +23,9 @@ DISK_BYTES = 2 * 2**30
 SECONDS = float(os.environ.get("PLACET_SOAK_SECONDS", "600"))
 WITH_DISKS = ("builder", "deployer")
 CLOCK_LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-LARGEST_STEP = 45
-"""Seconds that a clock is put forward or back: less than what certificates allow for (a minute). Tokens allow for 30 s:
-those of the people here were made long before."""
+LARGEST_STEP = 29
+"""Seconds that a clock is put forward or back: two may stand apart by twice that, which is less than what certificates
+allow for (a minute). Tokens allow for 30 s: those of the people here were made long before."""
 
 
 @cache

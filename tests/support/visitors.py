@@ -109,7 +109,7 @@ async def visitor(
     Chromium."""
     address = await devtools()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(address)
+        browser = await playwright.chromium.connect_over_cdp(address, timeout=WITHIN)
         context = await browser.new_context(
             color_scheme="dark" if theme == "dark" else "light",
             viewport={"width": width, "height": 900},

@@ -112,6 +112,7 @@ class ConsoleStories:
             await page.get_by_label("Of project").fill(project)
             await page.get_by_label("Certificate").select_option("valid")
             await page.get_by_role("button", name="Search").click()
+            await expect(page.get_by_label(f"{project}, release 1")).to_be_visible()
             await somebody.must_be_usable()
             await page.get_by_label(f"{project}, release 1").check()
             await page.get_by_label("As another project").fill(f"{project}-too")
@@ -247,8 +248,10 @@ class ConsoleStories:
         async with visitor(platform.url, await token_of(platform, "auditor")) as somebody:
             await somebody.open(f"/console/models/{project}/releases")
             await somebody.page.get_by_role("button", name="Compare").click()
+            region = somebody.page.get_by_role("region", name="Source and image")
+            await expect(region).to_be_visible()
             await somebody.must_be_usable()
-            shown = await somebody.page.get_by_role("region", name="Source and image").inner_text()
+            shown = await region.inner_text()
             assert "source" in shown
             assert "locked packages" not in shown
             files = somebody.page.locator("section", has_text="Files of the source").locator("details")

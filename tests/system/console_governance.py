@@ -380,6 +380,7 @@ class GovernanceStories:
             await somebody.open(f"{GOVERNANCE}/policies")
             await expect(somebody.page.get_by_text("Publishing is for the roles")).to_be_visible()
             await somebody.page.get_by_role("link", name=f"eyes.{governed}").click()
+            await somebody.page.wait_for_url(f"**/policies/eyes.{governed}*")
             await somebody.must_be_usable()
 
     async def test_what_a_policy_would_change_is_seen_before_it_is_published(
@@ -390,6 +391,7 @@ class GovernanceStories:
             page = somebody.page
             await somebody.open(f"{GOVERNANCE}/policies")
             await page.get_by_role("link", name="Take Four eyes into the form below").click()
+            await page.wait_for_url("**offered=*")
             await somebody.must_be_usable()
             await page.get_by_role("button", name="See first what it would change").click()
             await expect(page.get_by_role("heading", name="What four-eyes 1 would change")).to_be_visible()

@@ -336,7 +336,13 @@ class Scenarios(MainJob):
 
         assert await eventually(lambda: answers(platform, project), within=90)
         of = ("events", "--project", project, "--type", "placet.certifier.certificate.*")
-        said = [json.loads(line) for line in (await printed(platform, *of)).splitlines()]
+
+        async def of_its_certificates() -> list[dict[str, Any]]:
+            """Once the log has heard that it stands again."""
+            said = [json.loads(line) for line in (await printed(platform, *of)).splitlines()]
+            return said if len(said) >= 3 else []
+
+        said = await eventually(of_its_certificates)
         assert [each["type"].split(".")[3] for each in said] == ["issued", "suspended", "reinstated"]
         (measured,) = said[1]["data"]["grounds"][0]["measured"]
         assert (measured["metric"], measured["limit"], measured["column"]) == ("psi", 0.2, "x")

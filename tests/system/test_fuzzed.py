@@ -32,7 +32,7 @@ UNLIMITED = {
 
 # What is left out, by its name and with the reason. Streams of events are read up to their first event.
 CONFIGURATION = """
-request-timeout = 20
+request-timeout = 60
 max-stream-events = 1
 continue-on-failure = true
 warnings = false

@@ -45,7 +45,9 @@ class DockerEngine:
 
     def client(self) -> docker.DockerClient:
         """Of whoever asks, to be closed."""
-        return docker.DockerClient(self.address) if self.address else docker.from_env()
+        return (
+            docker.DockerClient(self.address, timeout=300) if self.address else docker.from_env(timeout=300)
+        )
 
     def is_ready(self) -> bool:
         try:

@@ -21,7 +21,7 @@ def ask(method: str, url: str, body: Any = None, *, user: str | None = None) -> 
         headers["authorization"] = f"Basic {b64encode(user.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
     request = Request(url, data=data, method=method, headers=headers)  # noqa: S310 - tests name the URLs
-    with DIRECT.open(request, timeout=30) as answer:
+    with DIRECT.open(request, timeout=120) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 
