@@ -141,11 +141,21 @@ async def test_everything_at_once(
             await asyncio.wait(people)
             keeping.cancel()
         await nothing_is_wrong(running, told)
+        await everything_ends(running, told)
     finally:  # which pytest shows where it fails
         ends = ", ".join(f"{count} {kind} {state}" for (kind, state), count in sorted(told.ended.items()))
         sys.stdout.write(
             f"seed {chaos.seed()}; {ends}; {len(told.happened)} faults:\n" + "\n".join(told.happened) + "\n"
         )
+
+
+async def everything_ends(running: ChaoticPlatform, told: Told) -> None:
+    """While the threads are there that started services again, which end with them."""
+    for process in reversed(running.processes.values()):
+        await asyncio.to_thread(process.stop)
+    everything = running.folder / "deployer"
+    left = {project: model_processes(everything, project) for project in told.live}
+    assert not any(left.values()), left
 
 
 async def keep_running(running: ChaoticPlatform, down: set[str]) -> None:
