@@ -183,9 +183,8 @@ async def _serve_all(
                 await on_ready(url, token)
                 await asyncio.wait({services, serving, restarting}, return_when=asyncio.FIRST_COMPLETED)
                 if again.is_set():
-                    AppStatus.should_exit = (
-                        True  # who follows events asks the next process, and keeps nobody waiting
-                    )
+                    # Who follows events asks the next process, and keeps nobody waiting.
+                    AppStatus.should_exit = True
                     given = await server.hand_over(DRAIN_SECONDS)
                     handed = [listening.dup(), *given]
             finally:
