@@ -23,9 +23,10 @@ DISK_BYTES = 2 * 2**30
 SECONDS = float(os.environ.get("PLACET_SOAK_SECONDS", "600"))
 WITH_DISKS = ("builder", "deployer")
 CLOCK_LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
-LARGEST_STEP = 29
-"""Seconds that a clock is put forward or back: two may stand apart by twice that, which is less than what certificates
-allow for (a minute). Tokens allow for 30 s: those of the people here were made long before."""
+LARGEST_STEP, OTHER_WAY = 45, 12
+"""Seconds that a clock is put forward or back, so far in the way that the seed says and so far in the other: together,
+which is what two may stand apart, less than what certificates allow for (a minute). Tokens allow for 30 s: those of the
+people here were made long before."""
 
 
 @cache
@@ -206,7 +207,8 @@ def _fill(platform: ChaoticPlatform, dice: random.Random, servers: Mapping[str, 
 
 
 def _step(platform: ChaoticPlatform, dice: random.Random, servers: Mapping[str, Server]) -> Fault:
-    service, step = dice.choice(SERVICES), dice.choice((-1, 1)) * dice.randint(2, LARGEST_STEP)
+    service, way = dice.choice(SERVICES), (-1, 1)[seed() % 2]
+    step = dice.choice((way * dice.randint(2, LARGEST_STEP), -way * dice.randint(2, OTHER_WAY)))
     return Fault(
         name=f"the {service}'s clock is {step:+d} s",
         seconds=dice.uniform(5, 20),

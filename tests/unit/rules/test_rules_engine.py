@@ -448,13 +448,13 @@ async def test_who_leaves_in_the_middle_waits_for_no_rule() -> None:
     """Closed on the way out of a task that was cancelled, the engine kept all of the process waiting for its thread."""
     loop = "data.names.all(a, data.names.all(b, a == b || a != b))"
     endless = policy(*(rule(loop, id=f"r{number}") for number in range(100)))
-    with Engine(seconds=5, workers=1) as engine:
+    with Engine(seconds=60, workers=1) as engine:
         assert (await engine.evaluate([policy(rule("true"))], "submit", {}))[0].is_passed
         facts = {"data": {"names": list(range(30_000))}}
         left = asyncio.create_task(engine.evaluate([endless], "submit", facts))
         await asyncio.wait({left}, timeout=0.3)  # it is in the midst of the first of them
         began = time.monotonic()
-    assert time.monotonic() - began < 60  # and not five seconds for each of a hundred
+    assert time.monotonic() - began < 30  # and not a minute for the one, and for each of a hundred
     with pytest.raises(Unavailable, match="no more"):
         await left
     with pytest.raises(Unavailable, match="no more"):
